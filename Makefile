@@ -1,0 +1,48 @@
+# dnsd: what a developer or a first-time user runs. `make run` and `make test` need nothing prepared beforehand.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CONFIG ?= config.example.toml
+
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run setup setup-test test lint types format bench clean
+
+run: setup
+	@scripts/run-example $(BIN)/dnsd $(CONFIG)
+
+setup: $(VENV)/.installed
+
+setup-test: $(VENV)/.installed-test
+
+$(VENV)/.installed: pyproject.toml constraints.txt dnsd/__init__.py
+	@scripts/make-venv $(PYTHON) $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+# First what may run side by side, then what loads the machine or measures it.
+test: setup-test
+	@scripts/provide-test-tools
+	$(BIN)/pytest -q -n auto --dist loadgroup -m 'not alone'
+	$(BIN)/pytest -q -m alone
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup-test
+	$(BIN)/mypy
+
+format: setup-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

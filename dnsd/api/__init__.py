@@ -1,0 +1,1 @@
+"""The HTTP interface as both sides speak it: schemas and the client."""

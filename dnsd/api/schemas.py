@@ -1,0 +1,359 @@
+"""Every JSON document of the HTTP interface, as both the server and the client read and write it.
+
+Times are RFC 3339 in UTC, durations seconds. Requests refuse unknown fields and wrong types; answers may gain fields.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from dnsd.model.node import DEFAULT_WEIGHT, MAX_WEIGHT
+from dnsd.model.times import format_instant, parse_instant
+
+ItemT = TypeVar("ItemT")
+
+
+def _read_instant(value: object) -> float:
+    if isinstance(value, str):
+        return parse_instant(value)
+    if isinstance(value, float):  # from our own code, not from JSON
+        return value
+    raise ValueError("expected an RFC 3339 time such as 2026-01-31T12:00:00Z")
+
+
+# An instant: seconds since the epoch in Python, RFC 3339 in JSON.
+Instant = Annotated[
+    float,
+    BeforeValidator(_read_instant),
+    PlainSerializer(format_instant, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+ModeName = Literal["normal", "draining", "maintenance"]
+HealthName = Literal["up", "down", "stale", "unknown"]
+MonitorName = Literal["none", "agent", "check"]
+
+
+class Request(BaseModel):
+    """A body that a client sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Answer(BaseModel):
+    """A body that the server sends."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(Answer, Generic[ItemT]):
+    """A list: its items, and the cursor of the next page or null."""
+
+    items: list[ItemT]
+    next: str | None = None
+
+
+# --- drains -----------------------------------------------------------------------------------------------------
+
+
+class DrainRequest(Request):
+    """PUT /v1/nodes/{id}/drain."""
+
+    roles: list[str] | None = Field(None, description='The roles to drain; absent or ["*"]: all of them.')
+    mode: str = Field("draining", description="draining or maintenance")
+    reason: str = Field("", description="Why; shown to everybody who asks. Required.")
+    holder: str | None = Field(None, description="Whose drain it is; absent: the caller's name.")
+    expires_in: float | None = Field(None, description="Seconds until it expires.")
+    expires_at: Instant | None = None
+    indefinite: bool = False
+    starts_at: Instant | None = Field(None, description="When it takes effect; absent: now.")
+    force: bool = Field(False, description="Place it even where a pool falls below its floor.")
+    dry_run: bool = Field(False, description="Answer what would happen and write nothing.")
+
+
+class ReleaseRequest(Request):
+    """The query of DELETE /v1/nodes/{id}/drain."""
+
+    roles: list[str] | None = None
+    holder: str | None = None
+    all_holders: bool = False
+    dry_run: bool = False
+
+
+class DrainInfo(Answer):
+    """What one holder has ordered of one node on the same terms, over one role or several (`*`: all)."""
+
+    node: str
+    roles: list[str]
+    mode: ModeName
+    holder: str
+    actor: str
+    reason: str
+    created_at: Instant
+    starts_at: Instant
+    expires_at: Instant | None
+    revision: int
+    forced: bool = False
+    state: Literal["scheduled", "active", "expired", "released"] = "active"
+
+
+class Impact(Answer):
+    """What a drain does to one pool."""
+
+    pool: str
+    serving_before: int
+    serving_after: int
+    floor: str
+    ok: bool
+
+
+class AppliedBy(Answer):
+    """A consumer that has applied the revision."""
+
+    consumer: str
+    kind: str
+    lag_ms: float = Field(description="From the accepted change to applied.")
+
+
+class PendingAt(Answer):
+    """A consumer that has not."""
+
+    consumer: str
+    kind: str
+    applied_revision: int
+
+
+class DrainOutcome(Answer):
+    """The answer to placing or releasing a drain. After a release, `drain` is what was released, or null."""
+
+    revision: int
+    changed: bool
+    dry_run: bool
+    drain: DrainInfo | None
+    released: list[DrainInfo] = []
+    impact: list[Impact] = []
+    applied: list[AppliedBy] = []
+    pending: list[PendingAt] = []
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------
+
+
+class NodeRequest(Request):
+    """PUT /v1/nodes/{id}."""
+
+    addresses: list[str]
+    roles: list[str]
+    region: str | None = None
+    cluster: str | None = None
+    location: list[float] | None = Field(None, description="Latitude and longitude in degrees.")
+    weight: int = Field(DEFAULT_WEIGHT, ge=0, le=MAX_WEIGHT)
+    labels: dict[str, str] = {}
+    monitor: MonitorName = "agent"
+
+
+class RoleState(Answer):
+    """A node in one role."""
+
+    mode: ModeName
+    health: HealthName
+    serving: bool
+
+
+class NodeInfo(Answer):
+    """GET /v1/nodes/{id}."""
+
+    id: str
+    addresses: list[str]
+    region: str | None
+    cluster: str | None
+    location: list[float] | None
+    weight: int
+    labels: dict[str, str]
+    monitor: MonitorName
+    configured: bool
+    roles: dict[str, RoleState]
+    names: list[str] = Field(description="Its per-node names.")
+    reported_at: Instant | None = None
+
+
+class NodeOutcome(Answer):
+    """The answer to registering, replacing or removing a node."""
+
+    revision: int
+    changed: bool
+    node: NodeInfo | None
+
+
+class SessionCounts(Request):
+    """Sessions of a role by kind; null: could not be counted, which is not zero."""
+
+    viewers: int | None = Field(None, ge=0)
+    inputs: int | None = Field(None, ge=0)
+    jobs: int | None = Field(None, ge=0)
+
+
+class ReportRequest(Request):
+    """POST /v1/nodes/{id}/report."""
+
+    sequence: int = Field(ge=0)
+    observed_at: Instant
+    health: dict[str, Literal["up", "down"]] = {}
+    sessions: dict[str, SessionCounts] = {}
+    applied_revision: int | None = None
+    local_drains: list[str] = []
+
+
+class DesiredState(Answer):
+    """The answer to a report: what the node is to do."""
+
+    node: str
+    revision: int
+    accepted: bool = Field(description="False: its sequence was not higher than the last one's.")
+    roles: dict[str, ModeName]
+
+
+# --- progress ---------------------------------------------------------------------------------------------------
+
+
+class DnsProgress(Answer):
+    """How far a node has left DNS answers and caches, in one role."""
+
+    withdrawn_at: Instant | None = Field(description="Since when no answer names it; null: answers still may.")
+    max_ttl: int | None = Field(description="Seconds: the largest TTL that named it; null: no pool did.")
+    caches_clear_at: Instant | None
+
+
+class SessionProgress(Answer):
+    """The sessions of a role as last reported."""
+
+    viewers: int | None
+    inputs: int | None
+    jobs: int | None
+    observed_at: Instant
+    fresh: bool
+
+
+class RoleStatus(Answer):
+    """How far a drain of one role has come."""
+
+    mode: ModeName
+    drains: list[DrainInfo]
+    dns: DnsProgress
+    applied: list[AppliedBy]
+    pending: list[PendingAt]
+    sessions: SessionProgress | None
+    safe_to_stop: bool
+    blockers: list[str]
+
+
+class NodeStatus(Answer):
+    """GET /v1/nodes/{id}/status."""
+
+    node: str
+    revision: int
+    safe_to_stop: bool
+    blockers: list[str]
+    caveats: list[str] = []
+    roles: dict[str, RoleStatus]
+
+
+# --- pools, consumers, history ----------------------------------------------------------------------------------
+
+
+class PoolMember(Answer):
+    """A node that a pool's role and selector match, and why it is in or out."""
+
+    node: str
+    addresses: list[str]
+    weight: int
+    mode: ModeName
+    health: HealthName
+    serving: bool
+    reasons: list[str] = Field(description="Why it is not serving; empty where it is.")
+
+
+class PoolInfo(Answer):
+    """GET /v1/pools/{owner}."""
+
+    owner: str
+    role: str
+    match: dict[str, str]
+    ttl: int
+    floor: str
+    max_answers: int
+    when_empty: str
+    tier: Literal["serving", "unhealthy", "draining", "pool", "nodata", "servfail"] = Field(
+        description="Where the answers come from: serving nodes, or which fallback."
+    )
+    serving: int
+    total: int
+    floor_ok: bool
+    answers: list[str] = Field(description="Every address that answers are made of now.")
+    members: list[PoolMember]
+
+
+class ConsumerInfo(Answer):
+    """An item of GET /v1/consumers."""
+
+    kind: str
+    id: str
+    applied_revision: int
+    lag_ms: float | None = Field(description="How long after the last change it was applied; null: not known.")
+    behind: bool
+    last_seen: Instant
+    live: bool
+
+
+class HistoryInfo(Answer):
+    """An item of GET /v1/history."""
+
+    revision: int
+    at: Instant
+    actor: str
+    action: str
+    node: str
+    roles: list[str]
+    holder: str | None
+    reason: str
+    forced: bool
+    all_holders: bool
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+
+class Event(Answer):
+    """The data of a server-sent event."""
+
+    revision: int | None = Field(description="Null for what makes no revision: a reload, a health change.")
+    at: Instant
+    type: str
+    node: str | None = None
+    detail: dict[str, Any] = {}
+
+
+class Readiness(Answer):
+    """GET /readyz."""
+
+    ready: bool
+    generation: int
+    revision: int
+    workers: int
+    problems: list[str] = []
+
+
+class ProblemDetail(Answer):
+    """An error (RFC 9457), sent as application/problem+json."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    id: str
+    field: str | None = None
+    impact: list[Impact] | None = None
+    revision: int | None = None

@@ -1,0 +1,1 @@
+"""The `dnsd` command."""

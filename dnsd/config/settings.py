@@ -1,0 +1,80 @@
+"""What a configuration file says, checked and resolved: the form in which the rest of the server reads it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dnsd.core.records import Zone
+from dnsd.model.node import Node
+from dnsd.model.pool import NodeRecordSpec, PoolSpec
+
+
+class Endpoint(NamedTuple):
+    """An address and port to listen on; the host is an IP address without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def text(self) -> str:
+        """As the configuration writes it: `127.0.0.1:53` or `[::1]:53`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Scope(enum.Enum):
+    """What a token allows."""
+
+    VIEWER = "viewer"  # read
+    OPERATOR = "operator"  # read, drain, change the inventory
+    AGENT = "agent"  # report and drain on behalf of its own node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A bearer token that the admin interface accepts.
+
+    Args:
+        name: becomes the actor of what it does.
+        sha256: lower-case hex of the token's SHA-256.
+        node: for an agent: the one node that it speaks for.
+    """
+
+    name: str
+    scope: Scope
+    sha256: str
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A configuration that passed every check.
+
+    Args:
+        path: the file it was read from.
+        workers: number of answer processes, 1 or more (0 in the file has been resolved).
+        zones: by folded apex.
+        nodes: the configured inventory by id.
+        warnings: what is odd but serves.
+    """
+
+    path: Path
+    roles: tuple[str, ...]
+    server_id: str
+    listen: tuple[Endpoint, ...]
+    workers: int
+    admin_listen: Endpoint
+    tokens: tuple[Token, ...]
+    store_url: str
+    store_prefix: str
+    state_file: Path | None
+    default_expiry_seconds: float
+    stale_after_seconds: float
+    zones: Mapping[bytes, Zone]
+    nodes: Mapping[str, Node]
+    node_records: tuple[NodeRecordSpec, ...]
+    pools: tuple[PoolSpec, ...]
+    warnings: tuple[str, ...] = ()

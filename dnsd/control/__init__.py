@@ -1,0 +1,1 @@
+"""The control process: drain service, capacity guard, publisher, workers' supervision, progress."""

@@ -1,0 +1,56 @@
+"""Numbers of the DNS protocol that the core speaks of by name (IANA's DNS parameters registry)."""
+
+from __future__ import annotations
+
+# RR types (RFC 1035 §3.2.2 and later ones where named)
+A = 1
+NS = 2
+CNAME = 5
+SOA = 6
+PTR = 12
+MX = 15
+TXT = 16
+AAAA = 28  # RFC 3596
+SRV = 33  # RFC 2782
+DNAME = 39  # RFC 6672
+OPT = 41  # RFC 6891
+DS = 43  # RFC 4034
+RRSIG = 46  # RFC 4034
+TKEY = 249
+TSIG = 250  # RFC 8945
+IXFR = 251  # RFC 1995
+AXFR = 252  # RFC 5936
+MAILB = 253
+MAILA = 254
+ANY = 255
+
+# Classes (RFC 1035 §3.2.4)
+CLASS_IN = 1
+CLASS_CH = 3
+CLASS_NONE = 254
+CLASS_ANY = 255
+
+# Opcodes (RFC 1035 §4.1.1)
+QUERY = 0
+
+# RCODEs (RFC 6895 §2.3); above 15 they need EDNS
+NOERROR = 0
+FORMERR = 1
+SERVFAIL = 2
+NXDOMAIN = 3
+NOTIMP = 4
+REFUSED = 5
+YXDOMAIN = 6
+BADVERS = 16
+
+# Header flags, as bits of its third and fourth byte read as one number
+QR = 0x8000
+AA = 0x0400
+TC = 0x0200
+RD = 0x0100
+
+HEADER_SIZE = 12  # RFC 1035 §4.1.1
+MAX_NAME_SIZE = 255  # RFC 1035 §2.3.4, in bytes on the wire
+MAX_LABEL_SIZE = 63
+MAX_MESSAGE_SIZE = 65535  # a TCP message's length has two bytes (RFC 1035 §4.2.2)
+CLASSIC_UDP_SIZE = 512  # RFC 1035 §4.2.1: without EDNS

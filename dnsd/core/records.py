@@ -1,0 +1,182 @@
+"""What lookups find: RRsets, the nodes of a zone's tree, zones, the overlay of pools, and the snapshot of all.
+
+Everything here is immutable once a snapshot serves it, but for the turn of a `Rotation`. It is made in the control
+process, pickled to the workers, and read by the engine.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dnsd.core.constants import CLASS_IN
+
+# A pointer to offset 12, where the question's name stands in every message (RFC 1035 §4.1.4).
+QUESTION_POINTER = b"\xc0\x0c"
+
+_FIXED = struct.Struct("!HHIH")  # type, class, TTL, RDLENGTH
+
+
+class RRset:
+    """The records of one owner and type.
+
+    Args:
+        rdtype: type number.
+        ttl: seconds.
+        rdatas: RDATA of each record, uncompressed.
+    """
+
+    __slots__ = ("at_question", "rdatas", "rdtype", "ttl")
+
+    def __init__(self, rdtype: int, ttl: int, rdatas: tuple[bytes, ...]) -> None:
+        self.rdtype = rdtype
+        self.ttl = ttl
+        self.rdatas = rdatas
+        # Its records with the question's name as their owner: ready to be put behind a question.
+        self.at_question = b"".join(QUESTION_POINTER + self.record_tail(rdata) for rdata in rdatas)
+
+    def record_tail(self, rdata: bytes) -> bytes:
+        """Return what follows the owner in a record: type, class, TTL, length and RDATA, uncompressed."""
+        return _FIXED.pack(self.rdtype, CLASS_IN, self.ttl, len(rdata)) + rdata
+
+    def pick(self) -> RRset:
+        """Return the RRset to answer with: itself."""
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RRset) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __repr__(self) -> str:
+        return f"RRset(type={self.rdtype}, ttl={self.ttl}, rdatas={self.rdatas!r})"
+
+    @property
+    def _identity(self) -> tuple[int, int, tuple[bytes, ...]]:
+        return self.rdtype, self.ttl, self.rdatas
+
+    def __reduce__(self) -> tuple[type[RRset], tuple[int, int, tuple[bytes, ...]]]:
+        return RRset, self._identity
+
+
+class Rotation:
+    """An RRset of a pool in several orders or samples; each answer gets the next one.
+
+    Args:
+        variants: one or more RRsets of one type.
+        turn: which variant comes first.
+    """
+
+    __slots__ = ("turn", "variants")
+
+    def __init__(self, variants: tuple[RRset, ...], *, turn: int = 0) -> None:
+        self.variants = variants
+        self.turn = turn % len(variants)
+
+    def pick(self) -> RRset:
+        """Return the next variant."""
+        turn = self.turn
+        variant = self.variants[turn]
+        self.turn = turn + 1 if turn + 1 < len(self.variants) else 0
+        return variant
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rotation) and self.variants == other.variants
+
+    def __hash__(self) -> int:
+        return hash(self.variants)
+
+    def __repr__(self) -> str:
+        return f"Rotation({len(self.variants)} variants of {self.variants[0]!r})"
+
+
+class Answerable(Protocol):
+    """An `RRset`, or something that gives one for each answer."""
+
+    def pick(self) -> RRset:
+        """Return the RRset for one answer."""
+
+
+@dataclass(slots=True, eq=True)
+class ZoneNode:
+    """What stands at one name. No RRsets: an empty non-terminal (RFC 4592 §2.2.2).
+
+    Args:
+        rrsets: by type number.
+        cut: it is a delegation: NS below the apex (RFC 1034 §4.2.1).
+        occluded_by: the folded name of the cut or DNAME above it that hides it, where there is one.
+        fails: a pool that must answer SERVFAIL for address questions.
+    """
+
+    rrsets: Mapping[int, Answerable] = field(default_factory=dict)
+    cut: bool = False
+    occluded_by: bytes | None = None
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone of master-file data, without pools and per-node records.
+
+    Args:
+        apex: folded name.
+        nodes: by folded name; every name between the apex and a record is there, if empty.
+        negative_ttl: seconds; the lesser of the SOA's TTL and its MINIMUM (RFC 2308 §5).
+    """
+
+    apex: bytes
+    nodes: Mapping[bytes, ZoneNode]
+    negative_ttl: int
+
+    @property
+    def soa(self) -> RRset:
+        """The SOA RRset; every zone has one."""
+        return self.nodes[self.apex].rrsets[6].pick()
+
+
+# Names that the fleet adds over the zones: pools, per-node records, and empty non-terminals above them. A node here
+# stands for the whole name: what the zone file has at the same name is merged into it.
+Overlay = dict[bytes, ZoneNode]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that an answer is rendered from.
+
+    Args:
+        generation: counts what the publisher has handed to the workers.
+        revision: the store's revision that it reflects.
+        zones: by folded apex.
+        overlay: what pools and per-node records add.
+    """
+
+    generation: int
+    revision: int
+    zones: Mapping[bytes, Zone]
+    overlay: Overlay
+
+    def with_delta(self, delta: Delta) -> Snapshot:
+        """Return the next snapshot; this one stays as it is."""
+        overlay = dict(self.overlay)
+        overlay.update(delta.put)
+        for name in delta.removed:
+            overlay.pop(name, None)
+        return Snapshot(delta.generation, delta.revision, self.zones, overlay)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one generation changes over the one before.
+
+    Args:
+        put: overlay nodes that are new or different.
+        removed: names that leave the overlay.
+    """
+
+    generation: int
+    revision: int
+    put: Overlay = field(default_factory=dict)
+    removed: tuple[bytes, ...] = ()

@@ -1,0 +1,1 @@
+"""Composition: the control process put together from its parts."""

@@ -1,0 +1,72 @@
+"""Instants and durations as people and JSON write them.
+
+Inside dnsd an instant is a float: seconds since the Unix epoch, UTC, kept to the millisecond. Nothing here reads
+a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+SECONDS_OF_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration such as `30s`, `5m`, `2h`, `1d` or `1h30m`.
+
+    Returns:
+        Seconds, 0 or more.
+
+    Raises:
+        ValueError: the text is not a duration; the message quotes it.
+    """
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration such as 30s, 5m, 2h or 1d")
+    return sum(float(number) * SECONDS_OF_UNIT[unit] for number, unit in _PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration in its two largest units, as `3h59m`, `45s` or `0s`; for people, so it rounds."""
+    rest = round(seconds)
+    sign = "-" if rest < 0 else ""
+    rest = abs(rest)
+    parts: list[str] = []
+    for unit in ("d", "h", "m", "s"):
+        count, rest = divmod(rest, int(SECONDS_OF_UNIT[unit]))
+        if count:
+            parts.append(f"{count}{unit}")
+        if len(parts) == 2:
+            break
+    return sign + ("".join(parts) or "0s")
+
+
+def format_instant(instant: float) -> str:
+    """Write an instant as RFC 3339 in UTC with milliseconds, as `2026-01-31T12:00:00.250Z`."""
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_instant(text: str) -> float:
+    """Read an RFC 3339 instant; it must name its offset from UTC.
+
+    Returns:
+        Seconds since the epoch, rounded to the millisecond.
+
+    Raises:
+        ValueError: not RFC 3339, or no offset.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no offset from UTC; write 2026-01-31T12:00:00Z")
+    return to_milliseconds(moment.timestamp())
+
+
+def to_milliseconds(instant: float) -> float:
+    """Round an instant to what JSON can carry, so that writing and reading it back changes nothing."""
+    return round(instant, 3)

@@ -1,0 +1,113 @@
+"""The protocol that every store of drain state keeps.
+
+A store holds a fleet's state under one counter, the revision, and takes a commit only if the caller decided it on
+the current revision (compare-and-set). It knows nothing of pools, guards, permissions or DNS.
+
+Seam: a Redis store is another module beside `memory` and `sqlite`, opened by `dnsd.stores.opening.open_store`;
+its layout of keys is public and described in the project's documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dnsd.model.report import Report
+from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
+
+# Changes that a store keeps for followers that lag; whoever lags more reloads. Unit: entries.
+CHANGES_KEPT = 10_000
+
+# The most entries of history in one page, and the default. Unit: entries.
+MAX_HISTORY_PAGE = 1000
+DEFAULT_HISTORY_PAGE = 100
+
+
+class DrainStore(Protocol):
+    """A store of drain state.
+
+    Every method may raise `StoreUnavailable`. A commit that was acknowledged survives whatever the store promises:
+    for SQLite a crash of the machine, for memory nothing.
+    """
+
+    @property
+    def label(self) -> str:
+        """A short name for people, without any password: `memory`, `sqlite /var/lib/dnsd/state.db`."""
+
+    async def open(self) -> None:
+        """Connect and prepare; called once, before anything else.
+
+        Raises:
+            StoreUnavailable: with one line that says what is wrong and what to do.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; no call follows."""
+
+    async def load(self) -> FleetState:
+        """Return a consistent cut of everything: revision, nodes, drains and reports."""
+
+    async def commit(
+        self, *, expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry], at: float
+    ) -> int:
+        """Apply changes, log them and append history, all or nothing.
+
+        Each change makes one revision: the first `expected_revision + 1`, and so on; a drain's own `revision`
+        and a history entry's are already set so by the caller.
+
+        Args:
+            expected_revision: the revision that the changes were decided on.
+            changes: one or more.
+            history: appended as they are.
+            at: the instant of acceptance that the change log records.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            RevisionConflict: the store is at another revision; nothing was written.
+            StoreUnavailable: nothing was acknowledged; whether it was written is unknown.
+        """
+
+    async def changes(self, *, after: int, limit: int = 1000, wait_seconds: float = 0.0) -> tuple[ChangeRecord, ...]:
+        """Return the changes that follow a revision, in order.
+
+        Args:
+            after: the last revision that the caller has.
+            wait_seconds: where there is none yet, how long to wait for the first one.
+
+        Returns:
+            Up to `limit` records, the first with revision `after + 1`; empty where none came in time.
+
+        Raises:
+            ChangesTrimmed: the log no longer reaches back that far.
+        """
+
+    async def history(
+        self, *, node: str | None = None, before: int | None = None, limit: int = DEFAULT_HISTORY_PAGE
+    ) -> tuple[tuple[HistoryEntry, ...], int | None]:
+        """Return a page of history, newest first.
+
+        Args:
+            node: only entries of this node.
+            before: the cursor that the previous page returned; None: from the newest.
+            limit: 1 to `MAX_HISTORY_PAGE`.
+
+        Returns:
+            The entries, and the cursor of the next page or None at the end.
+        """
+
+    async def put_reports(self, reports: Sequence[Report]) -> None:
+        """Keep the last report of each node; one whose sequence is not higher than the kept one's is dropped.
+
+        Reports make no revision and no history.
+        """
+
+    async def drop_report(self, node: str) -> None:
+        """Forget a node's report, as when the node is removed."""
+
+    async def heartbeat(self, consumer: Consumer) -> None:
+        """Keep what a consumer says of itself."""
+
+    async def consumers(self) -> tuple[Consumer, ...]:
+        """Return every consumer that has said anything, the silent ones included."""

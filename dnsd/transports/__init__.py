@@ -1,0 +1,1 @@
+"""Sockets over the engine: UDP and TCP shells that stay short."""

@@ -1,0 +1,1 @@
+"""The answer processes and the channel over which they receive generations."""
