@@ -26,8 +26,12 @@ DEFAULT_HISTORY_PAGE = 100
 class DrainStore(Protocol):
     """A store of drain state.
 
-    Every method may raise `StoreUnavailable`. A commit that was acknowledged survives whatever the store promises:
-    for SQLite a crash of the machine, for memory nothing.
+    Every method may raise `StoreUnavailable`, as all do before `open` and after `close`. A commit that was
+    acknowledged survives whatever the store promises: for SQLite a crash of the machine, for memory nothing. Reports
+    and heartbeats survive a restart of the process where commits survive at all.
+
+    Instants are kept to the millisecond. A caller that is cancelled during a write leaves it to its end: it lands as a
+    whole or not at all, and `load` tells which.
     """
 
     @property
@@ -42,7 +46,7 @@ class DrainStore(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of everything; no call follows."""
+        """Finish what was begun and let go of everything; callers that wait for changes get `StoreUnavailable`."""
 
     async def load(self) -> FleetState:
         """Return a consistent cut of everything: revision, nodes, drains and reports."""
@@ -53,7 +57,7 @@ class DrainStore(Protocol):
         """Apply changes, log them and append history, all or nothing.
 
         Each change makes one revision: the first `expected_revision + 1`, and so on; a drain's own `revision`
-        and a history entry's are already set so by the caller.
+        and a history entry's are already set so by the caller. Removing what is not there is a change like any other.
 
         Args:
             expected_revision: the revision that the changes were decided on.
@@ -66,6 +70,8 @@ class DrainStore(Protocol):
 
         Raises:
             RevisionConflict: the store is at another revision; nothing was written.
+            ValueError: the commit does not agree with itself (no change, a value under another's key, a revision
+                that is not the one it makes, a configured node); nothing was written.
             StoreUnavailable: nothing was acknowledged; whether it was written is unknown.
         """
 
@@ -74,13 +80,15 @@ class DrainStore(Protocol):
 
         Args:
             after: the last revision that the caller has.
+            limit: 1 or more.
             wait_seconds: where there is none yet, how long to wait for the first one.
 
         Returns:
             Up to `limit` records, the first with revision `after + 1`; empty where none came in time.
 
         Raises:
-            ChangesTrimmed: the log no longer reaches back that far.
+            ChangesTrimmed: the log no longer reaches back that far, or the store is not at that revision at all, as
+                after it was replaced by an older copy: load again either way.
         """
 
     async def history(
@@ -89,25 +97,32 @@ class DrainStore(Protocol):
         """Return a page of history, newest first.
 
         Args:
-            node: only entries of this node.
+            node: only entries of this node, its id as it was written.
             before: the cursor that the previous page returned; None: from the newest.
             limit: 1 to `MAX_HISTORY_PAGE`.
 
         Returns:
-            The entries, and the cursor of the next page or None at the end.
+            The entries, and the cursor of the next page or None at the end. A cursor is an integer that means
+            nothing to callers; it stays true while new entries arrive.
+
+        Raises:
+            ValueError: the limit is out of its range.
         """
 
     async def put_reports(self, reports: Sequence[Report]) -> None:
         """Keep the last report of each node; one whose sequence is not higher than the kept one's is dropped.
 
         Reports make no revision and no history.
+
+        Raises:
+            ValueError: a sequence below 0 or above 2**63 - 1; nothing was written.
         """
 
     async def drop_report(self, node: str) -> None:
         """Forget a node's report, as when the node is removed."""
 
     async def heartbeat(self, consumer: Consumer) -> None:
-        """Keep what a consumer says of itself."""
+        """Keep what a consumer says of itself: its last word, even where it has applied less than before."""
 
     async def consumers(self) -> tuple[Consumer, ...]:
-        """Return every consumer that has said anything, the silent ones included."""
+        """Return every consumer that has said anything, the silent ones included, by id."""

@@ -1,0 +1,202 @@
+"""The embedded store: one SQLite file, which several processes of one machine may share.
+
+It owns the connection, the one thread that uses it, and the words for SQLite's errors. What is read and written stands
+in `sqlite_statements`, the layout in `schema`. The event loop never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from dnsd.errors import StoreUnavailable
+from dnsd.model.report import Report
+from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
+from dnsd.stores import schema, sqlite_statements
+from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE
+from dnsd.stores.following import Bell, follow
+from dnsd.stores.rules import check_commit, check_history_limit, check_reports
+
+# How long a write waits for another process that writes; then it fails. A write takes milliseconds. Unit: seconds.
+BUSY_TIMEOUT_SECONDS = 3.0
+
+# How often a caller that waits for changes looks for commits of other processes. Unit: seconds.
+POLL_SECONDS = 0.05
+
+ResultT = TypeVar("ResultT")
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_READONLY: "the file or its folder is read-only for this user: change its owner or permissions",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: check that this user may write to it and to its folder",
+    sqlite3.SQLITE_PERM: "the file cannot be opened: check that this user may write to it and to its folder",
+    sqlite3.SQLITE_NOTADB: "the file is not a SQLite database: move it away, or choose another path",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup, or move it away",
+    sqlite3.SQLITE_BUSY: "another process holds the file's write lock: see which one, and try again",
+    sqlite3.SQLITE_IOERR: "reading or writing the file failed: check the disk and its free space",
+}
+
+
+class SqliteStore:
+    """A `DrainStore` in a file. An acknowledged commit survives a crash of the machine.
+
+    Reports and heartbeats survive a crash of the process; a crash of the machine may lose the last of them.
+
+    A caller that is cancelled during a write leaves it to its end: it lands as a whole or not at all, and which of
+    the two is for the caller to find out, with `load`.
+
+    Args:
+        path: the file; it and its folder are created where they are missing.
+        changes_kept: entries of the change log that it keeps, 1 or more.
+        busy_timeout_seconds: how long a write waits for another process that writes.
+        poll_seconds: how often a caller that waits looks for commits of other processes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        changes_kept: int = CHANGES_KEPT,
+        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._path = path
+        self._changes_kept = changes_kept
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._poll_seconds = poll_seconds
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None  # touched by the executor's thread only
+        self._bell = Bell()
+
+    @property
+    def label(self) -> str:
+        """A short name for people: `sqlite /var/lib/dnsd/state.db`."""
+        return f"sqlite {self._path}"
+
+    async def open(self) -> None:
+        """Open the file, and create or migrate its tables.
+
+        Raises:
+            StoreUnavailable: with one line that says what is wrong and what to do.
+        """
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dnsd-sqlite")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._connect)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish what was begun, close the file and end the thread; those who wait get `StoreUnavailable`."""
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        self._bell.ring()
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, self._disconnect)
+        finally:
+            executor.shutdown(wait=False)  # the thread is idle by now, and ends
+
+    async def load(self) -> FleetState:
+        """Return a consistent cut of everything."""
+        return await self._run(sqlite_statements.load)
+
+    async def commit(
+        self, *, expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry], at: float
+    ) -> int:
+        """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
+        check_commit(expected_revision=expected_revision, changes=changes, history=history)
+        loop = asyncio.get_running_loop()
+
+        def job(connection: sqlite3.Connection) -> int:
+            revision = sqlite_statements.commit(
+                connection,
+                expected_revision=expected_revision,
+                changes=changes,
+                history=history,
+                at=at,
+                changes_kept=self._changes_kept,
+            )
+            # From here rather than after the await: a cancelled caller must not leave followers asleep.
+            loop.call_soon_threadsafe(self._bell.ring)
+            return revision
+
+        return await self._run(job)
+
+    async def changes(self, *, after: int, limit: int = 1000, wait_seconds: float = 0.0) -> tuple[ChangeRecord, ...]:
+        """Return the changes that follow a revision, in order; see `DrainStore.changes`."""
+
+        async def read() -> tuple[ChangeRecord, ...]:
+            return await self._run(functools.partial(sqlite_statements.changes_after, after=after, limit=limit))
+
+        return await follow(read, self._bell, wait_seconds=wait_seconds, poll_seconds=self._poll_seconds)
+
+    async def history(
+        self, *, node: str | None = None, before: int | None = None, limit: int = DEFAULT_HISTORY_PAGE
+    ) -> tuple[tuple[HistoryEntry, ...], int | None]:
+        """Return a page of history, newest first; see `DrainStore.history`."""
+        check_history_limit(limit)
+        return await self._run(functools.partial(sqlite_statements.history, node=node, before=before, limit=limit))
+
+    async def put_reports(self, reports: Sequence[Report]) -> None:
+        """Keep the last report of each node; see `DrainStore.put_reports`."""
+        check_reports(reports)
+        if reports:
+            await self._run(functools.partial(sqlite_statements.put_reports, reports=reports))
+
+    async def drop_report(self, node: str) -> None:
+        """Forget a node's report."""
+        await self._run(functools.partial(sqlite_statements.drop_report, node=node))
+
+    async def heartbeat(self, consumer: Consumer) -> None:
+        """Keep what a consumer says of itself."""
+        await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))
+
+    async def consumers(self) -> tuple[Consumer, ...]:
+        """Return every consumer that has said anything, by id."""
+        return await self._run(sqlite_statements.consumers)
+
+    async def _run(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """Run a job on the store's thread, after those before it."""
+        if self._executor is None:
+            raise StoreUnavailable(f"{self.label}: the store is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, job)
+
+    def _guarded(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        if self._connection is None:
+            raise StoreUnavailable(f"{self.label}: the store is not open")
+        try:
+            return job(self._connection)
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+
+    def _connect(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Autocommit: transactions are begun and ended in so many words.
+            self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=self._busy_timeout_seconds)
+            schema.prepare(self._connection, label=self.label, busy_timeout_seconds=self._busy_timeout_seconds)
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self.label}: cannot create its folder: {error.strerror or error}") from error
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.Error) -> StoreUnavailable:
+        # The extended codes keep the primary one in their low byte; errors of the Python module have none.
+        code = getattr(error, "sqlite_errorcode", None)
+        words = None if code is None else _WORDS.get(code & 0xFF)
+        return StoreUnavailable(f"{self.label}: {words} ({error})" if words else f"{self.label}: {error}")

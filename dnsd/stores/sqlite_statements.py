@@ -1,0 +1,203 @@
+"""What the SQLite store reads and writes, each as one function of a connection.
+
+It owns the statements and the transactions around them. It knows nothing of asyncio or threads; a function here
+blocks until SQLite is done, and lets `sqlite3.Error` out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreUnavailable
+from dnsd.model.drain import Drain
+from dnsd.model.node import Node
+from dnsd.model.report import Report
+from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
+from dnsd.stores.rules import MAX_INTEGER
+
+ValueT = TypeVar("ValueT")
+
+_READERS: Mapping[Entity, Callable[[Mapping[str, Any]], Drain | Node]] = {
+    Entity.DRAIN: Drain.from_json,
+    Entity.NODE: Node.from_json,
+}
+_PUT = {
+    Entity.DRAIN: "INSERT INTO drains VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    Entity.NODE: "INSERT INTO nodes VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
+}
+_REMOVE = {Entity.DRAIN: "DELETE FROM drains WHERE key = ?", Entity.NODE: "DELETE FROM nodes WHERE id = ?"}
+
+
+def load(connection: sqlite3.Connection) -> FleetState:
+    """Return a consistent cut of everything."""
+    with _reading(connection):
+        revision = _revision(connection)
+        nodes = connection.execute("SELECT value FROM nodes").fetchall()
+        drains = connection.execute("SELECT value FROM drains").fetchall()
+        reports = connection.execute("SELECT value FROM reports").fetchall()
+    return FleetState(
+        revision=revision,
+        nodes={node.id: node for node in (_read(Node.from_json, text) for (text,) in nodes)},
+        drains={drain.key: drain for drain in (_read(Drain.from_json, text) for (text,) in drains)},
+        reports={report.node: report for report in (_read(Report.from_json, text) for (text,) in reports)},
+    )
+
+
+def commit(
+    connection: sqlite3.Connection,
+    *,
+    expected_revision: int,
+    changes: Sequence[Change],
+    history: Sequence[HistoryEntry],
+    at: float,
+    changes_kept: int,
+) -> int:
+    """Apply a commit that `check_commit` has passed, and return the new revision.
+
+    Raises:
+        RevisionConflict: the file is at another revision; nothing was written.
+    """
+    revision = expected_revision + len(changes)
+    with _writing(connection, durable=True):
+        # The write lock is held from here on, so that no other process commits between the check and the write.
+        actual = _revision(connection)
+        if actual != expected_revision:
+            raise RevisionConflict(expected=expected_revision, actual=actual)
+        for made, change in enumerate(changes, expected_revision + 1):
+            _apply(connection, change, revision=made, at=at)
+        connection.executemany(
+            "INSERT INTO history (node, entry) VALUES (?, ?)",
+            [(entry.node, json.dumps(entry.to_json())) for entry in history],
+        )
+        connection.execute("DELETE FROM changes WHERE revision <= ?", (revision - changes_kept,))
+        connection.execute("UPDATE revision SET value = ?", (revision,))
+    return revision
+
+
+def changes_after(connection: sqlite3.Connection, *, after: int, limit: int) -> tuple[ChangeRecord, ...]:
+    """Return the changes that follow a revision.
+
+    Raises:
+        ChangesTrimmed: the log does not hold them, or the file is not at that revision yet.
+    """
+    with _reading(connection):
+        revision = _revision(connection)
+        if after == revision:  # what a follower that waits asks again and again
+            return ()
+        (first,) = connection.execute("SELECT min(revision) FROM changes").fetchone()
+        floor = revision if first is None else first - 1
+        if not floor <= after <= revision:
+            raise ChangesTrimmed(f"the change log holds what follows {floor} to {revision}, not {after}")
+        rows = connection.execute(
+            "SELECT revision, at, entity, key, value FROM changes WHERE revision > ? ORDER BY revision LIMIT ?",
+            (after, limit),
+        ).fetchall()
+    return tuple(
+        ChangeRecord(revision=made, at=at, change=_change(entity, key, text)) for made, at, entity, key, text in rows
+    )
+
+
+def history(
+    connection: sqlite3.Connection, *, node: str | None, before: int | None, limit: int
+) -> tuple[tuple[HistoryEntry, ...], int | None]:
+    """Return a page of history, newest first, and the cursor of the next page."""
+    top = MAX_INTEGER if before is None else max(0, min(before, MAX_INTEGER))
+    of_node, values = ("", (top,)) if node is None else ("AND node = ?", (top, node))
+    rows = connection.execute(
+        f"SELECT id, entry FROM history WHERE id < ? {of_node} ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (*values, limit + 1),  # one more than asked for tells whether another page follows
+    ).fetchall()
+    page = rows[:limit]
+    return tuple(_read(HistoryEntry.from_json, text) for _, text in page), page[-1][0] if len(rows) > limit else None
+
+
+def put_reports(connection: sqlite3.Connection, reports: Sequence[Report]) -> None:
+    """Keep each report whose sequence is higher than the kept one's."""
+    with _writing(connection, durable=False):
+        connection.executemany(
+            "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT (node) DO UPDATE"
+            " SET sequence = excluded.sequence, value = excluded.value WHERE excluded.sequence > reports.sequence",
+            [(report.node, report.sequence, json.dumps(report.to_json())) for report in reports],
+        )
+
+
+def drop_report(connection: sqlite3.Connection, node: str) -> None:
+    """Forget a node's report."""
+    with _writing(connection, durable=False):
+        connection.execute("DELETE FROM reports WHERE node = ?", (node,))
+
+
+def put_consumer(connection: sqlite3.Connection, consumer: Consumer) -> None:
+    """Keep what a consumer says of itself."""
+    with _writing(connection, durable=False):
+        connection.execute(
+            "INSERT INTO consumers VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
+            (consumer.id, json.dumps(dataclasses.asdict(consumer))),
+        )
+
+
+def consumers(connection: sqlite3.Connection) -> tuple[Consumer, ...]:
+    """Return every consumer, by id."""
+    rows = connection.execute("SELECT value FROM consumers ORDER BY id").fetchall()
+    return tuple(_read(lambda data: Consumer(**data), text) for (text,) in rows)
+
+
+@contextlib.contextmanager
+def _reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements read the same cut, whatever other processes commit meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def _writing(connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
+    """Hold the write lock, then commit; on any error nothing of it stays.
+
+    Args:
+        durable: wait until the log is on the disk. Without, a crash of the machine (not of this process) may lose
+            the write, and nothing that was durable before it.
+    """
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite rolls back by itself on some errors, such as a full disk
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _revision(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT value FROM revision").fetchone()[0])
+
+
+def _apply(connection: sqlite3.Connection, change: Change, *, revision: int, at: float) -> None:
+    text = None if change.value is None else json.dumps(change.value.to_json())
+    if text is None:
+        connection.execute(_REMOVE[change.entity], (change.key,))
+    else:
+        connection.execute(_PUT[change.entity], (change.key, text))
+    connection.execute(
+        "INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (revision, at, change.entity.value, change.key, text)
+    )
+
+
+def _change(entity_text: str, key: str, text: str | None) -> Change:
+    entity = Entity(entity_text)
+    return Change(entity=entity, key=key, value=None if text is None else _read(_READERS[entity], text))
+
+
+def _read(from_json: Callable[[Mapping[str, Any]], ValueT], text: str) -> ValueT:
+    try:
+        return from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreUnavailable(f"the SQLite store holds a row that this dnsd cannot read ({error!r})") from error
