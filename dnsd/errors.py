@@ -8,6 +8,7 @@
     │   ├── InvalidRequest       400: a field's value makes no sense
     │   ├── NotAllowed           403: the token's scope does not cover it
     │   ├── UnknownNode          404
+    │   ├── UnknownPool          404
     │   ├── NodeConflict         409: the node is declared in the configuration
     │   ├── CapacityFloor        409: a pool would fall below its floor; carries the impact
     │   └── RevisionMoved        412: the caller's If-Match names another revision
@@ -113,6 +114,12 @@ class UnknownNode(RequestError):
     """No node with that id."""
 
     id = "unknown-node"
+
+
+class UnknownPool(RequestError):
+    """No pool with that owner name."""
+
+    id = "unknown-pool"
 
 
 class NodeConflict(RequestError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from dnsd.model.node import DEFAULT_WEIGHT, MAX_WEIGHT
 from dnsd.model.times import format_instant, parse_instant
@@ -15,10 +15,19 @@ from dnsd.model.times import format_instant, parse_instant
 ItemT = TypeVar("ItemT")
 
 
-def _read_instant(value: object) -> float:
+# The largest integer that SQLite and Redis keep.
+MAX_INTEGER = 2**63 - 1
+
+
+def _read_instant(value: object, info: ValidationInfo) -> float:
     if isinstance(value, str):
-        return parse_instant(value)
-    if isinstance(value, float):  # from our own code, not from JSON
+        instant = parse_instant(value)
+        try:
+            format_instant(instant)
+        except (ValueError, OverflowError, OSError):  # its offset leads out of the years 1 to 9999
+            raise ValueError(f"{value!r} is outside the years 1 to 9999 in UTC") from None
+        return instant
+    if isinstance(value, float) and info.mode == "python":  # from our own code, not from JSON
         return value
     raise ValueError("expected an RFC 3339 time such as 2026-01-31T12:00:00Z")
 
@@ -190,19 +199,19 @@ class NodeOutcome(Answer):
 class SessionCounts(Request):
     """Sessions of a role by kind; null: could not be counted, which is not zero."""
 
-    viewers: int | None = Field(None, ge=0)
-    inputs: int | None = Field(None, ge=0)
-    jobs: int | None = Field(None, ge=0)
+    viewers: int | None = Field(None, ge=0, le=MAX_INTEGER)
+    inputs: int | None = Field(None, ge=0, le=MAX_INTEGER)
+    jobs: int | None = Field(None, ge=0, le=MAX_INTEGER)
 
 
 class ReportRequest(Request):
     """POST /v1/nodes/{id}/report."""
 
-    sequence: int = Field(ge=0)
+    sequence: int = Field(ge=0, le=MAX_INTEGER)
     observed_at: Instant
     health: dict[str, Literal["up", "down"]] = {}
     sessions: dict[str, SessionCounts] = {}
-    applied_revision: int | None = None
+    applied_revision: int | None = Field(None, ge=0, le=MAX_INTEGER)
     local_drains: list[str] = []
 
 
@@ -344,6 +353,13 @@ class Readiness(Answer):
     problems: list[str] = []
 
 
+class FieldError(Answer):
+    """One thing that is wrong in a request."""
+
+    field: str = Field(description="The field of the body, the query parameter or the header.")
+    message: str
+
+
 class ProblemDetail(Answer):
     """An error (RFC 9457), sent as application/problem+json."""
 
@@ -355,5 +371,6 @@ class ProblemDetail(Answer):
     detail: str
     id: str
     field: str | None = None
+    errors: list[FieldError] | None = Field(None, description="Everything that is wrong with the request's values.")
     impact: list[Impact] | None = None
     revision: int | None = None
