@@ -1,0 +1,21 @@
+"""The core's limits: every number that bounds a message or the work for one, with its unit and source."""
+
+from __future__ import annotations
+
+# The largest UDP response that we send, and the payload size that our OPT offers. Unit: bytes. RFC 9715 §3.1 and
+# appendix A: fits an IPv6 path of 1280 bytes without fragments.
+MAX_UDP_SIZE = 1232
+
+# CNAME and DNAME steps that one answer follows. Unit: aliases. A resolver asks on from where an answer ends, so that
+# a longer chain costs it a query and nothing else; RFC 1034 §3.6.2 asks for chains to be followed, not how far.
+MAX_ALIASES = 16
+
+# Names whose addresses are added to an answer of NS, MX or SRV records. Unit: names. They are optional
+# (RFC 1034 §4.3.2 step 6); the in-domain glue of a referral is not, and not counted here.
+MAX_ADDITIONAL_NAMES = 16
+
+# Offsets that a compression pointer can reach. Unit: bytes. RFC 1035 §4.1.4: 14 bits.
+POINTER_REACH = 0x4000
+
+# RCODEs that are counted: those of RFC 6895 §2.3. Unit: entries.
+RCODE_SLOTS = 24
