@@ -1,0 +1,70 @@
+"""The answer to a question before it becomes bytes: its sections, its RCODE, and how it was found.
+
+Seams: online signing reads `kind`, `zone`, `closest_encloser` and `wildcard`; answers that depend on the client's
+subnet will add a `scope` here.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from dnsd.core.constants import NOERROR, SERVFAIL
+from dnsd.core.records import RRset, Zone
+
+# An owner, folded, and its RRset.
+OwnedRRset = tuple[bytes, RRset]
+
+
+class Kind(enum.Enum):
+    """How a lookup ended, at the last name of a chain."""
+
+    DATA = "data"
+    NODATA = "nodata"
+    NXDOMAIN = "nxdomain"
+    REFERRAL = "referral"
+    ALIAS = "alias"  # a chain that leaves our zones, loops, or is too long to follow
+    REFUSED = "refused"  # no zone of ours, or nothing that we do
+    FAILED = "failed"  # a pool that answers SERVFAIL while it is empty
+    OVERFLOW = "overflow"  # a DNAME made a name too long
+    ERROR = "error"  # the query itself is at fault
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one response says.
+
+    Args:
+        rcode: whole, also where it needs EDNS.
+        authoritative: the AA bit: of the first owner in the answer section (RFC 1035 §4.1.1).
+        glue: additional records that a referral must not lack (RFC 9471).
+        additional: those that it may.
+        zone: where the lookup ended.
+        closest_encloser: the longest existing ancestor of the last name, or that name.
+        wildcard: the source of synthesis, where the last name had none of its own (RFC 4592 §3.3.1).
+        signature: a whole TSIG record, put last.
+    """
+
+    kind: Kind = Kind.DATA
+    rcode: int = NOERROR
+    authoritative: bool = False
+    answer: list[OwnedRRset] = field(default_factory=list)
+    authority: list[OwnedRRset] = field(default_factory=list)
+    glue: list[OwnedRRset] = field(default_factory=list)
+    additional: list[OwnedRRset] = field(default_factory=list)
+    zone: Zone | None = None
+    closest_encloser: bytes | None = None
+    wildcard: bytes | None = None
+    signature: bytes = b""
+
+    def fail(self) -> None:
+        """Become a SERVFAIL: nothing that was found on the way is told."""
+        self.kind = Kind.FAILED
+        self.rcode = SERVFAIL
+        self.authoritative = False
+        self.answer.clear()
+
+
+def error(rcode: int, *, kind: Kind = Kind.ERROR) -> Answer:
+    """Return an answer without records."""
+    return Answer(kind=kind, rcode=rcode)

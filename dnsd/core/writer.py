@@ -1,0 +1,174 @@
+"""From an answer to bytes: header, sections with compressed names, OPT, and truncation.
+
+It decides nothing about content. An RRset is in a section whole or not at all.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from dnsd.core.answer import Answer, OwnedRRset
+from dnsd.core.constants import AA, CNAME, HEADER_SIZE, MX, NS, PTR, QR, RD, SOA, TC
+from dnsd.core.edns import opt_for
+from dnsd.core.limits import POINTER_REACH
+from dnsd.core.message import OPCODE_MASK, Query, Salvage
+from dnsd.core.records import RRset
+
+_HEADER = struct.Struct("!HHHHHH")
+_RECORD_FIXED = struct.Struct("!HHIH")
+_POINTER = 0xC000
+_KEPT_FLAGS = OPCODE_MASK | RD
+_RCODE_MASK = 0x0F
+
+# How many bytes stand before the names in RDATA, and how many names there are. RFC 3597 §4: names in the RDATA of
+# these types, and of no later one, may be compressed.
+_NAMES_IN_RDATA = {NS: (0, 1), CNAME: (0, 1), PTR: (0, 1), MX: (2, 1), SOA: (0, 2)}
+
+
+def write_response(query: Query, answer: Answer, *, limit: int) -> bytes:
+    """Return the response to a query.
+
+    Args:
+        limit: bytes that the message may have; at least 512.
+    """
+    opt = opt_for(query.edns, answer.rcode)
+    flags = QR | (query.flags & _KEPT_FLAGS) | (answer.rcode & _RCODE_MASK)
+    if answer.authoritative:
+        flags |= AA
+    records = answer.answer
+    if len(records) == 1 and not answer.authority and not answer.additional:
+        owner, rrset = records[0]
+        if owner == query.qname and rrset.rdtype not in _NAMES_IN_RDATA:
+            return _write_single(query, rrset, flags, opt, limit=limit)
+    tail = opt + answer.signature
+    tail_count = bool(opt) + bool(answer.signature)
+    message = _Message(query, limit=limit - len(tail))
+    try:
+        answers = message.put_all(records)
+        authorities = message.put_all(answer.authority)
+        # RFC 9471 §3.1: where in-domain glue does not fit, "the server MUST set the TC ... flag".
+        additionals = message.put_all(answer.glue)
+    except _Full:
+        return _write_truncated(query, flags, tail, tail_count)
+    for owner, rrset in answer.additional:
+        additionals += message.put_if_it_fits(owner, rrset)
+    return message.finish(query.id, flags, (1, answers, authorities, additionals + tail_count)) + tail
+
+
+def write_error(packet: Salvage, rcode: int) -> bytes:
+    """Return an error response without records.
+
+    Args:
+        packet: what could be read of the query.
+    """
+    opt = opt_for(packet.edns, rcode)
+    flags = QR | (packet.flags & _KEPT_FLAGS) | (rcode & _RCODE_MASK)
+    return _HEADER.pack(packet.id, flags, bool(packet.question), 0, 0, bool(opt)) + packet.question + opt
+
+
+def _write_single(query: Query, rrset: RRset, flags: int, opt: bytes, *, limit: int) -> bytes:
+    """The common case: one RRset, owned by the question's name, with nothing in it to compress."""
+    records = rrset.at_question
+    if HEADER_SIZE + len(query.question) + len(records) + len(opt) > limit:
+        return _write_truncated(query, flags, opt, bool(opt))
+    header = _HEADER.pack(query.id, flags, 1, len(rrset.rdatas), 0, bool(opt))
+    return header + query.question + records + opt
+
+
+def _write_truncated(query: Query, flags: int, tail: bytes, tail_count: int) -> bytes:
+    """RFC 2181 §9: what does not fit is asked again over TCP; partial sections would only be thrown away."""
+    return _HEADER.pack(query.id, flags | TC, 1, 0, 0, tail_count) + query.question + tail
+
+
+class _Full(Exception):
+    """The message has no room for an RRset."""
+
+
+class _Message:
+    """A message under construction, and where the names in it stand.
+
+    Names are compared without regard to case (RFC 4343 §3), so that a question in mixed case compresses as any other.
+    """
+
+    __slots__ = ("_buffer", "_limit", "_offsets")
+
+    def __init__(self, query: Query, *, limit: int) -> None:
+        self._buffer = bytearray(HEADER_SIZE)
+        self._buffer += query.question
+        self._limit = limit
+        self._offsets: dict[bytes, int] = {}
+        qname = query.qname
+        position = 0
+        while size := qname[position]:
+            self._offsets[qname[position:]] = HEADER_SIZE + position
+            position += size + 1
+
+    def put_all(self, rrsets: list[OwnedRRset]) -> int:
+        """Append RRsets; return the number of records.
+
+        Raises:
+            _Full: they do not fit.
+        """
+        count = 0
+        for owner, rrset in rrsets:
+            added = self.put_if_it_fits(owner, rrset)
+            if not added:
+                raise _Full
+            count += added
+        return count
+
+    def put_if_it_fits(self, owner: bytes, rrset: RRset) -> int:
+        """Append an RRset whole; return the number of records, 0 where it does not fit."""
+        mark = len(self._buffer)
+        for rdata in rrset.rdatas:
+            self._put_record(owner, rrset, rdata)
+            if len(self._buffer) > self._limit:
+                del self._buffer[mark:]
+                self._offsets = {name: offset for name, offset in self._offsets.items() if offset < mark}
+                return 0
+        return len(rrset.rdatas)
+
+    def finish(self, query_id: int, flags: int, counts: tuple[int, int, int, int]) -> bytes:
+        """Fill in the header and return the message."""
+        _HEADER.pack_into(self._buffer, 0, query_id, flags, *counts)
+        return bytes(self._buffer)
+
+    def _put_record(self, owner: bytes, rrset: RRset, rdata: bytes) -> None:
+        self._put_name(owner)
+        names = _NAMES_IN_RDATA.get(rrset.rdtype)
+        if names is None:
+            self._buffer += rrset.record_tail(rdata)
+            return
+        self._buffer += rrset.record_tail(b"")
+        start = len(self._buffer)
+        position, count = names
+        self._buffer += rdata[:position]
+        for _ in range(count):
+            position = self._put_name(rdata, position)
+        self._buffer += rdata[position:]
+        struct.pack_into("!H", self._buffer, start - 2, len(self._buffer) - start)
+
+    def _put_name(self, wire: bytes, position: int = 0) -> int:
+        """Append the name at a position of uncompressed wire data; return the position behind it."""
+        buffer, offsets = self._buffer, self._offsets
+        end = _name_end(wire, position)
+        folded = wire[position:end].lower()
+        start = position
+        while size := wire[position]:
+            suffix = folded[position - start :]
+            offset = offsets.get(suffix)
+            if offset is not None:
+                buffer += (_POINTER | offset).to_bytes(2, "big")
+                return end
+            if len(buffer) < POINTER_REACH:
+                offsets[suffix] = len(buffer)
+            buffer += wire[position : position + size + 1]
+            position += size + 1
+        buffer.append(0)
+        return end
+
+
+def _name_end(wire: bytes, position: int) -> int:
+    while size := wire[position]:
+        position += size + 1
+    return position + 1
