@@ -1,0 +1,36 @@
+"""Fixtures that give each test of the common suite an open store of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from dnsd.stores.base import DrainStore
+from tests.stores.kinds import KINDS, Kind
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found = request.param
+    assert isinstance(found, Kind)
+    return found
+
+
+@pytest_asyncio.fixture
+async def store(kind: Kind, tmp_path: Path) -> AsyncIterator[DrainStore]:
+    made = kind.fresh(tmp_path)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def short_store(kind: Kind, tmp_path: Path) -> AsyncIterator[DrainStore]:
+    """Like `store`, with a change log of three entries."""
+    made = kind.fresh(tmp_path, changes_kept=3)
+    await made.open()
+    yield made
+    await made.close()
