@@ -1,0 +1,126 @@
+"""Who calls, and whether that caller may: bearer tokens, scopes, and the guard of a server without tokens.
+
+It knows the access that a route asks for, and not the routes.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from collections.abc import Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from admin.problems import NOT_ALLOWED, NOT_LOCAL, UNAUTHENTICATED, Fault
+from dnsd.config.settings import Scope, Token
+from dnsd.control.actor import Actor
+
+LOCAL_OPERATOR = Actor("local", Scope.OPERATOR)
+ANYONE = Actor("anyone", Scope.VIEWER)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
+
+
+class Access(enum.Enum):
+    """What a route asks of its caller. An agent is only ever let in to its own node."""
+
+    OPEN = "open"  # no token
+    READ = "read"  # viewer, operator
+    READ_NODE = "read-node"  # viewer, operator, the node's agent
+    WRITE_NODE = "write-node"  # operator, the node's agent
+    WRITE = "write"  # operator
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """The scopes that it lets in."""
+        return _SCOPES[self]
+
+
+_SCOPES = {
+    Access.OPEN: frozenset(Scope),
+    Access.READ: frozenset({Scope.VIEWER, Scope.OPERATOR}),
+    Access.READ_NODE: frozenset(Scope),
+    Access.WRITE_NODE: frozenset({Scope.OPERATOR, Scope.AGENT}),
+    Access.WRITE: frozenset({Scope.OPERATOR}),
+}
+
+
+class Gate:
+    """Tells callers apart by their bearer tokens.
+
+    Args:
+        tokens: none: everybody is the operator `local`, and `check_local` keeps other web pages out.
+    """
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tuple(tokens)
+
+    def admit(self, request: web.Request, access: Access, *, node: str | None) -> Actor:
+        """Return who calls.
+
+        Args:
+            access: what the route asks.
+            node: the node that the path names, None where it names none.
+
+        Raises:
+            Fault: 401 without a known token, 403 where its scope does not cover the route.
+        """
+        if access is Access.OPEN:
+            return ANYONE
+        actor = self._actor_of(request) if self._tokens else LOCAL_OPERATOR
+        if actor.scope not in access.scopes:
+            raise Fault(NOT_ALLOWED, f"The token of {actor.name} has the scope {actor.scope.value}.")
+        if actor.scope is Scope.AGENT and not _same_node(actor.node, node):
+            raise Fault(NOT_ALLOWED, f"The token of {actor.name} speaks for the node {actor.node} alone.")
+        return actor
+
+    def check_local(self, request: web.Request) -> None:
+        """Without tokens, refuse what a web page elsewhere may have sent, also by rebinding its own name's address.
+
+        Raises:
+            Fault: 403.
+        """
+        if self._tokens:
+            return
+        for host in request.headers.getall("Host", []):
+            if not _is_loopback(f"//{host}"):
+                raise Fault(NOT_LOCAL, "The Host header names no loopback address; set tokens to serve others.")
+        for origin in request.headers.getall("Origin", []):
+            if origin == "null" and request.method in SAFE_METHODS:
+                continue
+            if not _is_loopback(origin):
+                raise Fault(NOT_LOCAL, "The Origin header names no loopback address; set tokens to serve others.")
+
+    def _actor_of(self, request: web.Request) -> Actor:
+        # RFC 6750 §3: a challenge names an error only where a token was presented.
+        values = request.headers.getall("Authorization", [])
+        if not values:
+            raise Fault(UNAUTHENTICATED, "Send Authorization: Bearer <token>.", headers={"WWW-Authenticate": "Bearer"})
+        scheme, _, secret = values[0].partition(" ")
+        if len(values) == 1 and scheme.lower() == "bearer":
+            digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogateescape")).hexdigest()
+            # Every token is compared, so that the time taken does not tell which one came near.
+            found = [token for token in self._tokens if hmac.compare_digest(token.sha256, digest)]
+            if found:
+                return Actor(found[0].name, found[0].scope, found[0].node)
+        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        raise Fault(UNAUTHENTICATED, "The token is not known here.", headers=challenge)
+
+
+def _same_node(own: str | None, asked: str | None) -> bool:
+    return own is not None and asked is not None and own.lower() == asked.lower()
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port  # raises where it is no number
+        if host is None or parts.username is not None or parts.path or parts.query or parts.fragment:
+            return False
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

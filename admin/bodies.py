@@ -1,0 +1,113 @@
+"""Request bodies: JSON objects, read strictly, with every field at fault named."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from admin.problems import BODY_TIMEOUT, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE, Fault
+from dnsd.api.schemas import FieldError, Request
+
+# The largest body taken: a node with hundreds of labels fits. Unit: bytes.
+MAX_BODY_SIZE = 256 * 1024
+
+# How long a body may take to arrive. Unit: seconds.
+BODY_TIMEOUT_SECONDS = 10.0
+
+
+async def read_body(request: web.Request, model: type[Request] | None) -> tuple[Request | None, list[FieldError]]:
+    """Return the request's body as its model, and every reason why it is not taken.
+
+    Args:
+        model: None: the call takes no body.
+
+    Raises:
+        Fault: 400, 408 or 415 where there are no fields to speak of.
+        HTTPRequestEntityTooLarge: it is larger than `MAX_BODY_SIZE`.
+    """
+    if model is None:
+        if request.can_read_body and await _read_bytes(request):
+            raise Fault(MALFORMED_BODY, "This call takes no body.")
+        return None, []
+    _check_media_type(request)
+    data = await _read_bytes(request)
+    _check_json(data)
+    try:
+        # Validated as JSON rather than as Python objects: an instant is then text and nothing else.
+        return model.model_validate_json(data), []
+    except ValidationError as error:
+        return None, [_field_error(dict(item)) for item in error.errors(include_url=False, include_context=False)]
+
+
+def _check_media_type(request: web.Request) -> None:
+    if "Content-Type" not in request.headers and not request.can_read_body:
+        raise Fault(MALFORMED_BODY, "A JSON object is expected.")
+    # Also a guard: a web page elsewhere cannot send this type without asking the server first.
+    if request.content_type != "application/json":
+        raise Fault(UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Fault(UNSUPPORTED_MEDIA_TYPE, "JSON is sent in UTF-8 (RFC 8259 §8.1).")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Fault(UNSUPPORTED_MEDIA_TYPE, "Send the body without compression.")
+
+
+async def _read_bytes(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise Fault(BODY_TIMEOUT, f"It did not arrive within {BODY_TIMEOUT_SECONDS:g} s.") from None
+    except web.RequestPayloadError:
+        raise Fault(MALFORMED_BODY, "The body's transfer coding is broken.") from None
+
+
+def _check_json(data: bytes) -> None:
+    """Refuse what JSON parsers disagree on: repeated keys, numbers out of range, broken text."""
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError:
+        raise Fault(MALFORMED_BODY, "The body is not UTF-8.") from None
+    except UnicodeEncodeError:
+        raise Fault(MALFORMED_BODY, "The body's text holds half of a surrogate pair.") from None
+    except RecursionError:
+        raise Fault(MALFORMED_BODY, "The body is nested too deeply.") from None
+    except ValueError as error:
+        raise Fault(MALFORMED_BODY, f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise Fault(MALFORMED_BODY, "The body is not a JSON object.")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"the key {key!r} is given more than once")
+        value[key] = item
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _field_error(item: dict[str, Any]) -> FieldError:
+    place = ".".join(str(part) for part in item["loc"]) or "body"
+    if item["type"] == "extra_forbidden":
+        return FieldError(field=place, message="is not a field of this call")
+    if item["type"] == "missing":
+        return FieldError(field=place, message="is required")
+    return FieldError(field=place, message=str(item["msg"]).removeprefix("Value error, "))

@@ -1,0 +1,140 @@
+"""Metrics in Prometheus' text format, made at each scrape from one sample of plain values.
+
+The registry is private to its `Metrics`: nothing that a library registers by default gets in. It knows nothing of how
+the values are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+# From a swap within one process to a store that is slow to answer. Unit: seconds.
+PROPAGATION_BUCKETS_SECONDS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSample:
+    """Every value that is exposed, at one instant.
+
+    Args:
+        queries: (transport, RCODE's name) → queries answered since the start.
+        answer_generation: of the snapshot that every worker serves.
+        store_revision, applied_revision: what the store holds, and what all live workers have applied.
+        pool_members: (pool, state) → nodes.
+        pool_fail_open: pool → it answers from nodes that are not serving.
+        drains: (mode, role) → active drains; role `*`: those of all roles.
+        drain_age_seconds: (node, role, holder) → since the drain took effect.
+        drains_indefinite: drains without an expiry.
+        state_age_seconds: since the store was last heard.
+        worker_restarts: workers replaced since the start.
+        reloads: result (`ok`, `failed`) → configuration reloads since the start.
+    """
+
+    queries: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    answer_generation: int
+    store_revision: int
+    applied_revision: int
+    pool_members: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    pool_fail_open: Mapping[str, bool] = field(default_factory=dict)
+    drains: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    drain_age_seconds: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    drains_indefinite: int = 0
+    store_up: bool
+    state_age_seconds: float
+    worker_restarts: int = 0
+    reloads: Mapping[str, int] = field(default_factory=dict)
+
+
+class Metrics:
+    """The metrics of one server.
+
+    Args:
+        sample: returns the values of now; called once per scrape.
+    """
+
+    def __init__(self, sample: Callable[[], MetricsSample]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_SampleCollector(sample))
+        ProcessCollector(registry=self._registry)
+        self._propagation = Histogram(
+            "dnsd_propagation_seconds",
+            "From an accepted change to its being applied by a consumer.",
+            buckets=PROPAGATION_BUCKETS_SECONDS,
+            registry=self._registry,
+        )
+
+    def observe_propagation(self, seconds: float) -> None:
+        """Count one change that a consumer has applied."""
+        self._propagation.observe(seconds)
+
+    def render(self) -> bytes:
+        """Return the exposition."""
+        return generate_latest(self._registry)
+
+
+class _SampleCollector(Collector):
+    def __init__(self, sample: Callable[[], MetricsSample]) -> None:
+        self._sample = sample
+
+    def collect(self) -> Iterator[Metric]:
+        sample = self._sample()
+        yield from _answering(sample)
+        yield from _pools(sample)
+        yield from _drains(sample)
+
+
+def _answering(sample: MetricsSample) -> Iterator[Metric]:
+    yield _counter("dnsd_queries", "Queries answered.", ("transport", "rcode"), sample.queries.items())
+    yield _gauge("dnsd_answer_generation", "Generation that every worker serves.", sample.answer_generation)
+    stages = {("store",): sample.store_revision, ("applied",): sample.applied_revision}
+    yield _gauges("dnsd_revision", "Revision that the store holds and that is applied.", ("stage",), stages.items())
+    yield _gauge("dnsd_store_up", "Whether the store answers.", sample.store_up)
+    yield _gauge("dnsd_state_age_seconds", "Time since the store was last heard.", sample.state_age_seconds)
+    restarts = {(): sample.worker_restarts}
+    yield _counter("dnsd_worker_restarts", "Answer workers that were replaced.", (), restarts.items())
+    reloads = {(result,): count for result, count in sample.reloads.items()}
+    yield _counter("dnsd_reloads", "Reloads of the configuration.", ("result",), reloads.items())
+
+
+def _pools(sample: MetricsSample) -> Iterator[Metric]:
+    yield _gauges("dnsd_pool_members", "Nodes of a pool.", ("pool", "state"), sample.pool_members.items())
+    fail_open = {(pool,): value for pool, value in sample.pool_fail_open.items()}
+    yield _gauges(
+        "dnsd_pool_fail_open", "Whether a pool answers from nodes that do not serve.", ("pool",), fail_open.items()
+    )
+
+
+def _drains(sample: MetricsSample) -> Iterator[Metric]:
+    yield _gauges("dnsd_drains", "Active drains.", ("mode", "role"), sample.drains.items())
+    yield _gauges(
+        "dnsd_drain_age_seconds",
+        "Time since a drain took effect.",
+        ("node", "role", "holder"),
+        sample.drain_age_seconds.items(),
+    )
+    yield _gauge("dnsd_drains_indefinite", "Drains without an expiry.", sample.drains_indefinite)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _gauges(name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, float(value))
+    return family
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, float(value))
+    return family

@@ -1,0 +1,172 @@
+"""Errors as HTTP: which status, title and stable id each one has, and the problem+json that says so (RFC 9457).
+
+The one place that maps an error of dnsd to a status. It knows nothing of routes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from admin.backend import Backend
+from dnsd.api.schemas import FieldError, Impact, ProblemDetail
+from dnsd.errors import (
+    CapacityFloor,
+    InvalidRequest,
+    NodeConflict,
+    NotAllowed,
+    RequestError,
+    RevisionConflict,
+    RevisionMoved,
+    StoreUnavailable,
+    UnknownNode,
+    UnknownPool,
+)
+
+log = logging.getLogger("dnsd.admin")
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
+# When a client may ask again while the store is down. Unit: seconds.
+RETRY_AFTER_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of problem: its stable id, its status and the title that people read."""
+
+    id: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI reference that identifies it (RFC 9457 §3.1.1)."""
+        return f"/problems/{self.id}"
+
+
+INVALID_REQUEST = Kind(InvalidRequest.id, 400, "The request makes no sense")
+MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
+MALFORMED_TARGET = Kind("malformed-target", 400, "The request target cannot be read")
+UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
+NOT_ALLOWED = Kind(NotAllowed.id, 403, "The token's scope does not cover this")
+NOT_LOCAL = Kind("not-local", 403, "Without tokens, only local requests are served")
+NOT_FOUND = Kind("not-found", 404, "Nothing is here")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not supported here")
+BODY_TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time")
+TOO_LARGE = Kind("too-large", 413, "The body is too large")
+UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not JSON")
+INTERNAL_ERROR = Kind("internal-error", 500, "The server failed")
+TOO_MANY_STREAMS = Kind("too-many-streams", 503, "Too many event streams are open")
+STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store is not available")
+
+KIND_OF: Mapping[type[Exception], Kind] = {
+    InvalidRequest: INVALID_REQUEST,
+    NotAllowed: NOT_ALLOWED,
+    UnknownNode: Kind(UnknownNode.id, 404, "There is no such node"),
+    UnknownPool: Kind(UnknownPool.id, 404, "There is no such pool"),
+    NodeConflict: Kind(NodeConflict.id, 409, "The node belongs to something else"),
+    CapacityFloor: Kind(CapacityFloor.id, 409, "A pool would fall below its floor"),
+    RevisionConflict: Kind("revision-conflict", 409, "Somebody else changed the state at the same time"),
+    RevisionMoved: Kind(RevisionMoved.id, 412, "The revision has moved"),
+    StoreUnavailable: STORE_UNAVAILABLE,
+}
+
+
+class Fault(Exception):
+    """A request that the HTTP interface itself turns down.
+
+    Args:
+        kind: what sort of problem.
+        detail: one sentence in plain words.
+        errors: every field at fault.
+        headers: to send along.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def invalid(errors: Sequence[FieldError]) -> Fault:
+    """Return the fault of a request with one or more wrong values."""
+    return Fault(INVALID_REQUEST, "; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors)
+
+
+def problem_response(error: Exception, backend: Backend) -> web.Response:
+    """Return the response that tells of an error; one that is not expected is logged and not told."""
+    if isinstance(error, Fault):
+        return _response(error.kind, error.detail, errors=error.errors, headers=error.headers)
+    if isinstance(error, web.HTTPException):
+        return _of_http(error)
+    kind = KIND_OF.get(type(error))
+    if kind is None:
+        log.error("a request failed", exc_info=error)
+        return _response(INTERNAL_ERROR, "The server's log says why.")
+    if isinstance(error, RequestError):
+        return _of_request(kind, error, backend)
+    if kind is STORE_UNAVAILABLE:
+        log.warning("a request met an unavailable store: %s", error)
+        return _response(kind, str(error) or kind.title, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return _response(kind, str(error), revision=backend.revision)
+
+
+def _of_request(kind: Kind, error: RequestError, backend: Backend) -> web.Response:
+    errors = [FieldError(field=error.field, message=error.detail)] if error.field else []
+    impact = [Impact.model_validate(item) for item in error.impact] if isinstance(error, CapacityFloor) else None
+    revision = backend.revision if isinstance(error, RevisionMoved) else None
+    return _response(kind, error.detail, errors=errors, impact=impact, revision=revision)
+
+
+def _of_http(error: web.HTTPException) -> web.Response:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return _response(METHOD_NOT_ALLOWED, f"Here only: {allowed}.", headers={"Allow": allowed})
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return _response(TOO_LARGE, "The body is larger than the server takes.")
+    if isinstance(error, web.HTTPNotFound):
+        return _response(NOT_FOUND, "No call has this path; /openapi.json lists them.")
+    return _response(Kind(f"http-{error.status}", error.status, error.reason), error.reason)
+
+
+def _response(
+    kind: Kind,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    impact: list[Impact] | None = None,
+    revision: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    problem = ProblemDetail(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=_clean(detail),
+        id=kind.id,
+        field=_clean(errors[0].field) if errors else None,
+        errors=[FieldError(field=_clean(error.field), message=_clean(error.message)) for error in errors] or None,
+        impact=impact,
+        revision=revision,
+    )
+    body = json.dumps(problem.model_dump(mode="json", exclude_none=True)).encode()
+    return web.Response(body=body, status=kind.status, content_type=PROBLEM_MEDIA_TYPE, headers=headers)
+
+
+def _clean(text: str) -> str:
+    # What a client sent may be quoted in it, with surrogates that JSON cannot carry.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,177 @@
+"""Server-sent events: one stream per reader, each with a bounded backlog.
+
+feed (task)  backend.events ──▶ backlog, bounded ──▶  write (task)  ──▶ socket
+  backlog full: the reader is too slow, the connection is cut, and the reader resumes by Last-Event-ID
+  changes trimmed: a `reset` event, then from now on; the reader loads the state again
+  nothing for a while: a comment, so that proxies and both ends know that the connection lives
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from admin.backend import Backend
+from dnsd.api.schemas import Event
+from dnsd.errors import ChangesTrimmed
+
+log = logging.getLogger("dnsd.admin")
+
+# A comment is sent when nothing else was for so long; proxies cut at 30 to 60 s. Unit: seconds.
+HEARTBEAT_SECONDS = 15.0
+
+# Events that may wait for one reader before it is cut off. Unit: events.
+MAX_BACKLOG = 256
+
+# How long a reader may take nothing in while something is to be sent. Unit: seconds.
+SEND_TIMEOUT_SECONDS = 30.0
+
+# Readers at once. Unit: streams.
+MAX_STREAMS = 128
+
+# How long a browser waits before it connects again. Unit: milliseconds.
+RETRY_MILLISECONDS = 2000
+
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "X-Accel-Buffering": "no",  # or nginx holds events back
+}
+
+# What waits to be written; None: the source has ended.
+Backlog = asyncio.Queue[bytes | None]
+
+
+class SlowReader(Exception):
+    """The backlog of a stream is full."""
+
+
+class EventStreams:
+    """The open streams of one server.
+
+    Args:
+        heartbeat_seconds: silence after which a comment is sent.
+    """
+
+    def __init__(self, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self._heartbeat_seconds = heartbeat_seconds
+        self._feeds: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    @property
+    def full(self) -> bool:
+        """Whether one more reader would be too many, or the server is closing."""
+        return self._closing or len(self._feeds) >= MAX_STREAMS
+
+    def close(self) -> None:
+        """End every stream, and let no other begin."""
+        self._closing = True
+        for feed in self._feeds:
+            feed.cancel()
+
+    async def serve(self, request: web.Request, backend: Backend, *, after: int | None) -> web.StreamResponse:
+        """Send events to one reader until either side ends it.
+
+        Args:
+            after: the revision that the reader has; None: it begins now.
+        """
+        response = web.StreamResponse(headers=_HEADERS)
+        if request.method == "HEAD":
+            await response.prepare(request)
+            return response
+        backlog: Backlog = asyncio.Queue(MAX_BACKLOG)
+        feed = asyncio.create_task(_feed(backend, backlog, after=after))
+        self._feeds.add(feed)
+        try:
+            # The feed subscribes in its first step. It comes before the headers: a reader that has them misses
+            # nothing of what happens afterwards.
+            await asyncio.sleep(0)
+            await response.prepare(request)
+            write = asyncio.create_task(_write(response, backlog, heartbeat_seconds=self._heartbeat_seconds))
+            await _run(request, feed, write)
+        finally:
+            feed.cancel()
+            self._feeds.discard(feed)
+        return response
+
+
+async def _run(request: web.Request, feed: asyncio.Task[None], write: asyncio.Task[None]) -> None:
+    try:
+        await asyncio.wait({feed, write}, return_when=asyncio.FIRST_COMPLETED)
+        if feed.done() and not feed.cancelled() and feed.exception() is None:
+            await asyncio.wait({write}, timeout=SEND_TIMEOUT_SECONDS)
+    finally:
+        feed.cancel()
+        write.cancel()
+        feed_end, write_end = await asyncio.gather(feed, write, return_exceptions=True)
+    if isinstance(feed_end, SlowReader) or isinstance(write_end, TimeoutError):
+        log.info("an event stream's reader is too slow and was cut off")
+        if request.transport is not None:
+            request.transport.abort()
+    elif isinstance(feed_end, Exception):
+        log.error("an event stream failed", exc_info=feed_end)
+    elif isinstance(write_end, Exception) and not isinstance(write_end, ConnectionError):
+        log.error("an event stream failed", exc_info=write_end)
+
+
+async def _feed(backend: Backend, backlog: Backlog, *, after: int | None) -> None:
+    if after is not None and after > backend.revision:
+        # The reader knows a state that this server's store does not, as after it was restored from a copy.
+        _put(backlog, _reset(backend))
+        after = None
+    while True:
+        source = backend.events(after=after)
+        try:
+            async for event in source:
+                _put(backlog, encode(event))
+            break
+        except ChangesTrimmed:
+            if after is None:
+                raise
+            # No await stands between this and the next subscription, so that nothing falls between them.
+            _put(backlog, _reset(backend))
+            after = None
+        finally:
+            await _close(source)
+    await backlog.put(None)
+
+
+def _put(backlog: Backlog, data: bytes) -> None:
+    try:
+        backlog.put_nowait(data)
+    except asyncio.QueueFull:
+        raise SlowReader from None
+
+
+async def _close(source: AsyncIterator[Event]) -> None:
+    # An async generator that is left before its end must be closed, or its subscription stays until it is collected.
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()
+
+
+async def _write(response: web.StreamResponse, backlog: Backlog, *, heartbeat_seconds: float) -> None:
+    await response.write(f"retry: {RETRY_MILLISECONDS}\n\n".encode())  # the headers leave with the first bytes
+    while True:
+        try:
+            async with asyncio.timeout(heartbeat_seconds):
+                data = await backlog.get()
+        except TimeoutError:
+            data = b": still here\n\n"
+        if data is None:
+            return
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            await response.write(data)
+
+
+def _reset(backend: Backend) -> bytes:
+    return encode(Event(revision=backend.revision, at=time.time(), type="reset"))
+
+
+def encode(event: Event) -> bytes:
+    """Write an event as the event stream format has it; its JSON holds no line break."""
+    id_line = "" if event.revision is None else f"id: {event.revision}\n"
+    return f"{id_line}event: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()
