@@ -1,0 +1,155 @@
+"""All TCP connections of a worker: who may connect, who must make room, who was idle too long.
+
+Owns listening sockets and the order of connections by their last activity. It must not know what is said on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+from dnsd.transports.limits import TcpLimits
+from dnsd.transports.responder import Responder
+from dnsd.transports.sockets import TCP_BACKLOG
+from dnsd.transports.tcp import TcpConnection
+
+# How often idle connections are looked for, so that one is closed at most this much late. Unit: seconds.
+SWEEP_SECONDS = 0.5
+
+# How long the end waits for clients to read their last answers. Unit: seconds.
+LAST_ANSWERS_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class TcpCounts:
+    """What happened to connections, since the worker began.
+
+    Args:
+        accepted: connections taken.
+        refused: closed at once: their client has too many.
+        evicted: closed to make room for a new one.
+        timed_out: closed because no query came, or answers were not read.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+    evicted: int = 0
+    timed_out: int = 0
+
+
+class TcpService:
+    """The TCP side of a worker.
+
+    Args:
+        responder: answers each message.
+        limits: see `TcpLimits`.
+    """
+
+    def __init__(self, responder: Responder, *, limits: TcpLimits) -> None:
+        self.counts = TcpCounts()
+        self._responder = responder
+        self._limits = limits
+        self._servers: list[asyncio.Server] = []
+        # The one that is idle longest comes first: with it, time-outs and making room need no search.
+        self._last_active: OrderedDict[TcpConnection, float] = OrderedDict()
+        self._per_client: Counter[str | bytes] = Counter()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._last_active)
+
+    async def start(self, sock: socket.socket) -> None:
+        """Accept connections of a socket from `open_tcp`; the service closes it."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._new_connection, sock=sock, backlog=TCP_BACKLOG)
+        self._servers.append(server)
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_SECONDS, self._close_idle)
+
+    async def stop(self) -> None:
+        """Accept nothing more, send what is unsent, and close every connection."""
+        # One turn of the loop takes what the kernel has accepted for us, a second one reads what it has received.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
+        for _ in range(2):
+            await asyncio.sleep(0)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in tuple(self._last_active):
+            connection.close()
+        if self._last_active:
+            try:
+                await asyncio.wait_for(self._emptied.wait(), LAST_ANSWERS_SECONDS)
+            except TimeoutError:
+                for connection in tuple(self._last_active):
+                    connection.abort()
+                await asyncio.sleep(0)
+
+    def opened(self, connection: TcpConnection) -> bool:
+        """See `ConnectionKeeper.opened`."""
+        key = client_key(connection.client)
+        if self._per_client[key] >= self._limits.connections_per_client:
+            self.counts.refused += 1
+            return False
+        if len(self._last_active) >= self._limits.connections:
+            # RFC 7766 §6.2.3: the idle period may vary with the resources. So a new client gets in, and whoever
+            # holds connections open without asking loses them first.
+            idle_longest, _ = self._last_active.popitem(last=False)
+            self._forget_client(idle_longest)
+            idle_longest.abort()
+            self.counts.evicted += 1
+        self.counts.accepted += 1
+        self._per_client[key] += 1
+        self._last_active[connection] = asyncio.get_running_loop().time()
+        self._emptied.clear()
+        return True
+
+    def active(self, connection: TcpConnection) -> None:
+        """See `ConnectionKeeper.active`."""
+        if connection in self._last_active:
+            self._last_active[connection] = asyncio.get_running_loop().time()
+            self._last_active.move_to_end(connection)
+
+    def closed(self, connection: TcpConnection) -> None:
+        """See `ConnectionKeeper.closed`."""
+        if self._last_active.pop(connection, None) is not None:
+            self._forget_client(connection)
+        if not self._last_active:
+            self._emptied.set()
+
+    def _new_connection(self) -> TcpConnection:
+        return TcpConnection(self._responder, self, limits=self._limits)
+
+    def _forget_client(self, connection: TcpConnection) -> None:
+        key = client_key(connection.client)
+        self._per_client[key] -= 1
+        if self._per_client[key] <= 0:
+            del self._per_client[key]
+
+    def _close_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest_allowed = loop.time() - self._limits.idle_seconds
+        while self._last_active:
+            connection, last_active = next(iter(self._last_active.items()))
+            if last_active > oldest_allowed:
+                break
+            del self._last_active[connection]
+            self._forget_client(connection)
+            connection.abort()
+            self.counts.timed_out += 1
+        self._sweep = loop.call_later(SWEEP_SECONDS, self._close_idle)
+
+
+def client_key(host: str) -> str | bytes:
+    """Return what a client's connections are counted under: its IPv4 address, or its IPv6 /64.
+
+    A /64 is what one customer or one machine commonly has at its disposal.
+    """
+    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] if ":" in host else host
