@@ -1,0 +1,129 @@
+"""What the control process and a worker say to each other over their channel.
+
+control → worker                                worker → control
+    Load      a whole snapshot                      Applied   it answers from that generation
+    Delta     the next generation                   Ready     its sockets are open
+    Open      listen and answer                     Counters  every second, and when asked
+    Count     send counters now                     Failed    it cannot serve, and ends
+    Stop      end
+
+A worker opens its sockets only when told to, and messages keep their order: so it never answers from an older
+generation than the last one that was sent to it before `Open`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dnsd.core.records import Snapshot
+from dnsd.transports.limits import TcpLimits
+from dnsd.transports.sockets import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Answer from this snapshot, whatever came before."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """Listen on these addresses, each over UDP and TCP, and answer.
+
+    Args:
+        listen: IP addresses and ports.
+        orphan_seconds: how long to go on answering after the control process has died.
+    """
+
+    listen: tuple[Address, ...]
+    tcp_limits: TcpLimits
+    orphan_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Send `Counters` now.
+
+    Args:
+        number: comes back in `Counters.asked`.
+    """
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop listening, send what is unsent, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """From now on every answer is rendered from this generation.
+
+    Args:
+        generation, revision: those of the snapshot.
+    """
+
+    generation: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker's sockets are open and it answers."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot serve and ends.
+
+    Args:
+        reason: one line.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What a worker has done since it began; sums of several workers have the same form.
+
+    Args:
+        queries: answers by transport (`udp`, `tcp`) and RCODE.
+        dropped: packets that got no answer, such as responses.
+        failures: queries that met a fault of ours and got SERVFAIL.
+        send_errors: UDP answers that the kernel refused.
+        tcp_open: TCP connections open now.
+        tcp_accepted, tcp_refused, tcp_evicted, tcp_timed_out: see `TcpCounts`.
+        asked: the number of the last `Count` that the worker has seen; without meaning in a sum.
+    """
+
+    queries: dict[tuple[str, int], int] = field(default_factory=dict)
+    dropped: int = 0
+    failures: int = 0
+    send_errors: int = 0
+    tcp_open: int = 0
+    tcp_accepted: int = 0
+    tcp_refused: int = 0
+    tcp_evicted: int = 0
+    tcp_timed_out: int = 0
+    asked: int = 0
+
+    def __add__(self, other: Counters) -> Counters:
+        queries = dict(self.queries)
+        for key, count in other.queries.items():
+            queries[key] = queries.get(key, 0) + count
+        return Counters(
+            queries=queries,
+            dropped=self.dropped + other.dropped,
+            failures=self.failures + other.failures,
+            send_errors=self.send_errors + other.send_errors,
+            tcp_open=self.tcp_open + other.tcp_open,
+            tcp_accepted=self.tcp_accepted + other.tcp_accepted,
+            tcp_refused=self.tcp_refused + other.tcp_refused,
+            tcp_evicted=self.tcp_evicted + other.tcp_evicted,
+            tcp_timed_out=self.tcp_timed_out + other.tcp_timed_out,
+        )
