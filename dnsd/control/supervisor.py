@@ -1,0 +1,320 @@
+"""The pool of workers: starts them, hands generations over, knows what all have applied, replaces whoever ends.
+
+Owns the current snapshot as the workers have it. It must not know where snapshots come from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from dnsd.control.worker_handle import Stage, WorkerHandle
+from dnsd.control.worker_limits import (
+    APPLY_SECONDS,
+    LASTING_SECONDS,
+    LOAD_SECONDS,
+    MAX_BACKOFF_SECONDS,
+    STALL_SECONDS,
+    STOP_SECONDS,
+    WATCH_SECONDS,
+    backoff_seconds,
+)
+from dnsd.core.records import Delta, Snapshot
+from dnsd.errors import StartError
+from dnsd.transports.limits import TcpLimits
+from dnsd.transports.sockets import Address
+from dnsd.workers.channel import encode
+from dnsd.workers.messages import Counters, Load, Open
+from dnsd.workers.takeover import ORPHAN_SECONDS
+
+_log = logging.getLogger(__name__)
+
+OnApplied = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A worker as shown to people.
+
+    Args:
+        slot: its place in the pool, from 0.
+        generation, revision: the oldest that it may answer from.
+        started_at: instant.
+        restarts: how often the slot's worker was replaced.
+        ready: it serves.
+    """
+
+    slot: int
+    pid: int
+    generation: int
+    revision: int
+    started_at: float
+    restarts: int
+    ready: bool
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place in the pool: the worker in it, and what became of those before."""
+
+    number: int
+    worker: WorkerHandle | None = None
+    restarts: int = 0
+    quick_ends: int = 0
+    past: Counters = field(default_factory=Counters)
+    start: asyncio.Task[None] | None = None
+
+
+class WorkerPool:
+    """Answer processes that share their listen addresses.
+
+    Args:
+        listen: IP addresses and ports; each UDP and TCP.
+        count: number of workers, 1 or more.
+        tcp_limits: for each worker.
+        on_applied: told of each acknowledgement: slot, generation, revision; must not raise.
+        apply_seconds: from handing over a generation to taking a silent worker for hung.
+        orphan_seconds: how long workers go on answering after the control process has died.
+    """
+
+    def __init__(
+        self,
+        *,
+        listen: Sequence[Address],
+        count: int,
+        tcp_limits: TcpLimits | None = None,
+        on_applied: OnApplied | None = None,
+        apply_seconds: float = APPLY_SECONDS,
+        orphan_seconds: float = ORPHAN_SECONDS,
+    ) -> None:
+        # Plain tuples: a worker must be able to unpickle them without the modules of the configuration.
+        addresses = tuple((host, port) for host, port in listen)
+        self._order = Open(listen=addresses, tcp_limits=tcp_limits or TcpLimits(), orphan_seconds=orphan_seconds)
+        self._slots = tuple(_Slot(number) for number in range(count))
+        self._on_applied = on_applied
+        self._apply_seconds = apply_seconds
+        self._snapshot: Snapshot
+        self._running = False
+        self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
+        self._watch: asyncio.TimerHandle | None = None
+        self._watched_at = 0.0
+
+    async def start(self, snapshot: Snapshot) -> None:
+        """Start every worker; returns when all of them answer.
+
+        Raises:
+            StartError: one line that says why; no process is left.
+        """
+        self._snapshot = snapshot
+        try:
+            for slot in self._slots:
+                await self._start_worker(slot)
+            self._watch_next()
+            await asyncio.gather(*(worker.ready for worker in self._workers))
+        except BaseException:
+            await self._end_all(patience_seconds=0.0)
+            raise
+        self._running = True
+        for slot in self._slots:
+            if slot.worker is None:  # it answered, and ended before the last one did
+                self._restart(slot)
+
+    async def stop(self) -> None:
+        """Let every worker finish what it has begun, and end them all."""
+        self._running = False
+        await self._end_all(patience_seconds=STOP_SECONDS)
+
+    def publish(self, delta: Delta) -> None:
+        """Hand the next generation to every worker, without waiting."""
+        self._snapshot = self._snapshot.with_delta(delta)
+        self._hand_over(encode(delta), within_seconds=self._apply_seconds)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Hand a whole new snapshot to every worker, as after a reload; its generation is the next one."""
+        self._snapshot = snapshot
+        self._hand_over(encode(Load(snapshot)), within_seconds=max(LOAD_SECONDS, self._apply_seconds))
+
+    async def wait_applied(self, generation: int, *, timeout_seconds: float) -> bool:
+        """Wait until no worker answers from an older generation.
+
+        Returns:
+            Whether it came to that in time.
+        """
+        if self.applied_generation >= generation:
+            return True
+        entry = (generation, asyncio.get_running_loop().create_future())
+        self._waiting.add(entry)
+        try:
+            await asyncio.wait_for(entry[1], timeout_seconds)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(entry)
+        return True
+
+    @property
+    def applied_generation(self) -> int:
+        """The oldest generation that any worker may answer from."""
+        return min((worker.generation for worker in self._answering), default=self._snapshot.generation)
+
+    @property
+    def applied_revision(self) -> int:
+        """The oldest revision that any worker may answer from."""
+        return min((worker.revision for worker in self._answering), default=self._snapshot.revision)
+
+    @property
+    def workers(self) -> tuple[WorkerInfo, ...]:
+        """The workers that are there now."""
+        return tuple(
+            WorkerInfo(
+                slot=worker.slot,
+                pid=worker.pid,
+                generation=worker.generation,
+                revision=worker.revision,
+                started_at=worker.started_at,
+                restarts=self._slots[worker.slot].restarts,
+                ready=worker.stage is Stage.SERVING,
+            )
+            for worker in self._workers
+        )
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was replaced."""
+        return sum(slot.restarts for slot in self._slots)
+
+    def counters(self) -> Counters:
+        """Return what all workers have done since the start, as of their last counters, at most about 1 s ago.
+
+        It never falls, but for `tcp_open`. What a worker did between its last counters and a sudden end is not in it.
+        """
+        total = Counters()
+        for slot in self._slots:
+            total += slot.past
+            if slot.worker is not None:
+                total += slot.worker.counters
+        return total
+
+    async def count(self, *, timeout_seconds: float = 1.0) -> Counters:
+        """Return `counters` as of now, for as many workers as answer in time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(worker.count() for worker in self._workers)), timeout_seconds)
+        return self.counters()
+
+    # What workers tell (`WorkerOwner`).
+
+    def loaded(self, worker: WorkerHandle) -> None:
+        """Let a worker that has its snapshot listen."""
+        worker.open(self._order)
+
+    def applied(self, worker: WorkerHandle) -> None:
+        """Pass an acknowledgement on."""
+        if self._on_applied is not None:
+            self._on_applied(worker.slot, worker.generation, worker.revision)
+        self._wake_waiting()
+
+    def gone(self, worker: WorkerHandle) -> None:
+        """Replace a worker that has ended."""
+        slot = self._slots[worker.slot]
+        if slot.worker is not worker:
+            return
+        slot.worker = None
+        slot.past += replace(worker.counters, tcp_open=0)
+        now = asyncio.get_running_loop().time()
+        lasted = worker.serving_since is not None and now - worker.serving_since >= LASTING_SECONDS
+        slot.quick_ends = 1 if lasted else slot.quick_ends + 1
+        self._wake_waiting()  # who is gone holds up nobody
+        if self._running:
+            _log.warning("worker %d (pid %d) is gone: %s", worker.slot, worker.pid, worker.end_reason)
+            self._restart(slot)
+
+    # Its own work.
+
+    @property
+    def _workers(self) -> list[WorkerHandle]:
+        return [slot.worker for slot in self._slots if slot.worker is not None]
+
+    @property
+    def _answering(self) -> list[WorkerHandle]:
+        return [worker for worker in self._workers if worker.may_answer]
+
+    def _hand_over(self, encoded: bytes, *, within_seconds: float) -> None:
+        for worker in self._workers:
+            self._send_current(worker, encoded, within_seconds=within_seconds)
+
+    def _send_current(self, worker: WorkerHandle, encoded: bytes, *, within_seconds: float) -> None:
+        worker.send_generation(
+            encoded,
+            generation=self._snapshot.generation,
+            revision=self._snapshot.revision,
+            within_seconds=within_seconds,
+        )
+
+    def _wake_waiting(self) -> None:
+        applied = self.applied_generation
+        for generation, future in self._waiting:
+            if generation <= applied and not future.done():
+                future.set_result(None)
+
+    async def _start_worker(self, slot: _Slot) -> None:
+        worker = await WorkerHandle.spawn(slot.number, self)
+        # No await from here on: what is published next goes to this worker as well.
+        slot.worker = worker
+        self._send_current(worker, encode(Load(self._snapshot)), within_seconds=LOAD_SECONDS)
+
+    def _restart(self, slot: _Slot) -> None:
+        slot.restarts += 1
+        slot.start = asyncio.get_running_loop().create_task(self._start_again(slot))
+
+    async def _start_again(self, slot: _Slot) -> None:
+        delay = backoff_seconds(slot.quick_ends)
+        if delay:
+            _log.warning("worker %d is started again in %g s", slot.number, delay)
+        while True:
+            await asyncio.sleep(delay)
+            try:
+                await self._start_worker(slot)
+            except StartError as error:  # no process or descriptor to be had: a later attempt may find one
+                _log.error("worker %d: %s", slot.number, error)
+                delay = MAX_BACKOFF_SECONDS
+            else:
+                return
+
+    def _watch_next(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._watched_at = loop.time()
+        self._watch = loop.call_later(WATCH_SECONDS, self._watch_workers)
+
+    def _watch_workers(self) -> None:
+        now = asyncio.get_running_loop().time()
+        stalled = now - self._watched_at > WATCH_SECONDS + STALL_SECONDS
+        for worker in self._workers:
+            if stalled:
+                worker.forgive(now)
+            elif reason := worker.overdue(now):
+                worker.kill(reason)
+        self._watch_next()
+
+    async def _end_all(self, *, patience_seconds: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        for slot in self._slots:
+            if slot.start is not None:
+                slot.start.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await slot.start
+        workers = self._workers
+        ends = [asyncio.ensure_future(worker.exited.wait()) for worker in workers]
+        if not ends:
+            return
+        if patience_seconds:
+            for worker in workers:
+                worker.stop()
+            await asyncio.wait(ends, timeout=patience_seconds)
+        for worker in workers:
+            if not worker.exited.is_set():
+                worker.kill("it did not end by itself" if patience_seconds else "")
+        await asyncio.wait(ends)
