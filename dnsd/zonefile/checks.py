@@ -1,0 +1,67 @@
+"""What makes gathered records a zone: errors that keep it from being served.
+
+What serves but is odd is for `dnsd.zonefile.lint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dnsd.core import constants, names
+from dnsd.zonefile.gathering import Gathering
+
+# What may stand beside a CNAME: its signature, and the proofs and keys of DNSSEC (RFC 4034 §3 and §4, RFC 4035 §2.5).
+_BESIDE_CNAME = frozenset({constants.CNAME, constants.RRSIG, 47, 25})
+
+TypesByOwner = Mapping[bytes, frozenset[int]]
+
+
+def types_by_owner(gathering: Gathering) -> TypesByOwner:
+    """Return which types stand at each name."""
+    found: dict[bytes, list[int]] = {}
+    for owner, rdtype in gathering.records:
+        found.setdefault(owner, []).append(rdtype)
+    # Most names of a large zone hold the same few sets of types: those are kept once.
+    sets: dict[tuple[int, ...], frozenset[int]] = {}
+    return {owner: sets.setdefault(tuple(types), frozenset(types)) for owner, types in found.items()}
+
+
+def check_zone(gathering: Gathering, types: TypesByOwner, *, file: str) -> None:
+    """Add a problem to the gathering for each reason why its records are not a zone.
+
+    Args:
+        file: the zone's master file, for what is missing and so stands in no line.
+    """
+    _check_apex(gathering, file)
+    for owner, there in types.items():
+        if constants.CNAME in there and not there <= _BESIDE_CNAME:
+            _report(gathering, owner, constants.CNAME, "cname-and-other", "a CNAME stands beside other records")
+        if constants.DNAME in there and constants.NS in there and owner != gathering.apex:
+            # RFC 6672 §2.3: below the apex, NS makes the name a delegation, and its data another zone's.
+            _report(gathering, owner, constants.DNAME, "dname-and-ns", "a DNAME stands beside a delegation")
+    _check_below_dnames(gathering, types)
+
+
+def _check_apex(gathering: Gathering, file: str) -> None:
+    apex = names.to_text(gathering.apex)
+    if (gathering.apex, constants.SOA) not in gathering.records:
+        gathering.problem(file, 0, place=apex, problem_id="no-soa", message="the zone has no SOA record at its apex")
+    if (gathering.apex, constants.NS) not in gathering.records:
+        gathering.problem(file, 0, place=apex, problem_id="no-ns", message="the zone has no NS record at its apex")
+
+
+def _check_below_dnames(gathering: Gathering, types: TypesByOwner) -> None:
+    dnames = {owner for owner, there in types.items() if constants.DNAME in there}
+    if not dnames:
+        return
+    for owner, there in types.items():
+        above = next((name for name in names.ancestors(owner) if name in dnames), None)
+        if above is not None:
+            # RFC 6672 §2.4: "Resource records MUST NOT exist at any subdomain of the owner of a DNAME RR".
+            message = f"nothing may stand below {names.to_text(above)}, which has a DNAME record"
+            _report(gathering, owner, min(there), "below-dname", message)
+
+
+def _report(gathering: Gathering, owner: bytes, rdtype: int, problem_id: str, message: str) -> None:
+    there = gathering.records[owner, rdtype]
+    gathering.problem(there.file, there.line, place=names.to_text(owner), problem_id=problem_id, message=message)

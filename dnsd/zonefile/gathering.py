@@ -1,0 +1,107 @@
+"""The records of a zone as its master files give them, gathered into RRsets, with the place of each.
+
+It keeps what was written: nothing is deleted or replaced because something else stands at the same name. Whether the
+whole makes a zone is for `dnsd.zonefile.checks`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dnsd.core import constants, names
+from dnsd.core.records import RRset
+from dnsd.errors import Problem
+
+# Types of which a name has at most one record: RFC 1035 §3.3.13 (one SOA), RFC 2181 §10.1, RFC 6672 §2.4.
+_SINGLE = {constants.SOA: "SOA", constants.CNAME: "CNAME", constants.DNAME: "DNAME"}
+
+
+@dataclass(slots=True)
+class Gathered:
+    """An RRset in the making.
+
+    Args:
+        ttl: seconds; the least of its records.
+        rdatas: uncompressed RDATA by canonical RDATA (RFC 4034 §6.2), which tells duplicates.
+        file, line: where its first record stands.
+    """
+
+    ttl: int
+    rdatas: dict[bytes, bytes]
+    file: str
+    line: int
+    ttl_varies: bool = False
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Everything read of a zone so far.
+
+    Args:
+        apex: folded name of the zone.
+        records: by folded owner and type.
+        problems: why the zone cannot be used.
+        warnings: what is odd but serves.
+    """
+
+    apex: bytes
+    records: dict[tuple[bytes, int], Gathered] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def add(self, owner: bytes, rdtype: int, *, ttl: int, rdata: bytes, canonical: bytes, file: str, line: int) -> None:
+        """Take a record of the zone; an exact duplicate changes nothing (RFC 2181 §5).
+
+        Args:
+            owner: folded; at or below the apex.
+            ttl: seconds.
+            rdata: uncompressed.
+            canonical: the same with its names folded, as duplicates are told by it.
+            file, line: where it stands.
+        """
+        key = (owner, rdtype)
+        there = self.records.get(key)
+        if there is None:
+            self.records[key] = Gathered(ttl, {canonical: rdata}, file, line)
+            if rdtype == constants.SOA and owner != self.apex:
+                self._soa_elsewhere(owner, file, line)
+            return
+        if rdtype in _SINGLE and canonical not in there.rdatas:
+            self._second_of(owner, rdtype, file, line)
+        there.rdatas.setdefault(canonical, rdata)
+        # The TTL of an RRSIG is that of the RRset that it covers (RFC 4034 §3), so those of a name may well differ.
+        if ttl != there.ttl and rdtype != constants.RRSIG:
+            self._other_ttl(owner, there, ttl, file, line)
+
+    def rrsets(self) -> dict[tuple[bytes, int], RRset]:
+        """Return the RRsets as the core keeps them, in the order of the files."""
+        return {
+            (owner, rdtype): RRset(rdtype, gathered.ttl, tuple(gathered.rdatas.values()))
+            for (owner, rdtype), gathered in self.records.items()
+        }
+
+    def problem(self, file: str, line: int, *, place: str, problem_id: str, message: str) -> None:
+        """Keep a reason why the zone cannot be used."""
+        self.problems.append(Problem(file, line, place, problem_id, message))
+
+    def warning(self, file: str, line: int, *, place: str, problem_id: str, message: str) -> None:
+        """Keep what is odd but serves."""
+        self.warnings.append(Problem(file, line, place, problem_id, message))
+
+    def _soa_elsewhere(self, owner: bytes, file: str, line: int) -> None:
+        apex = names.to_text(self.apex)
+        message = f"a SOA record stands only at the apex, {apex}"
+        self.problem(file, line, place=names.to_text(owner), problem_id="soa-not-at-apex", message=message)
+
+    def _second_of(self, owner: bytes, rdtype: int, file: str, line: int) -> None:
+        kind = _SINGLE[rdtype]
+        message = f"the name has a {kind} record already, and may have only one"
+        self.problem(file, line, place=names.to_text(owner), problem_id=f"several-{kind.lower()}", message=message)
+
+    def _other_ttl(self, owner: bytes, there: Gathered, ttl: int, file: str, line: int) -> None:
+        # RFC 2181 §5.2: "the TTLs of all RRs in an RRSet must be the same"; a client is to take the least of them.
+        if not there.ttl_varies:
+            message = f"the TTL differs from that in line {there.line}; the least is used for the whole RRset"
+            self.warning(file, line, place=names.to_text(owner), problem_id="ttl-differs", message=message)
+        there.ttl_varies = True
+        there.ttl = min(there.ttl, ttl)
