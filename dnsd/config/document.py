@@ -1,0 +1,190 @@
+"""From TOML text to sections of the right shape: syntax, unknown and missing keys, types.
+
+A section with a fault is kept with its good fields, so that the checks of meaning can report what else is wrong: no
+operator should mend a file five times to hear of five mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dnsd.config.findings import Findings, suggestion
+from dnsd.config.locator import Path, locate_keys
+from dnsd.config.schema import (
+    REPEATED_TABLES,
+    SINGLE_TABLES,
+    AdminSection,
+    DrainSection,
+    HealthSection,
+    NodeRecordSection,
+    NodeSection,
+    PoolSection,
+    Section,
+    ServerSection,
+    StoreSection,
+    TokenSection,
+    TopSection,
+    ZoneSection,
+)
+from dnsd.errors import ConfigurationError, Problem
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+_SYNTAX_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[SectionT]):
+    """A section, and where it stands.
+
+    Args:
+        section: its fields; one that is faulty has its default, or is missing.
+        path: of its table.
+        faulty: fields about which a problem is already reported.
+    """
+
+    section: SectionT
+    path: Path
+    faulty: frozenset[str] = frozenset()
+
+    def good(self, *fields: str) -> bool:
+        """Say whether all these fields are there and of the right type."""
+        return not self.faulty.intersection(fields)
+
+    def at(self, *keys: str | int) -> Path:
+        """Return the path of a key in it."""
+        return (*self.path, *keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A configuration file's sections."""
+
+    top: Entry[TopSection]
+    server: Entry[ServerSection]
+    admin: Entry[AdminSection]
+    store: Entry[StoreSection]
+    drain: Entry[DrainSection]
+    health: Entry[HealthSection]
+    tokens: tuple[Entry[TokenSection], ...]
+    zones: tuple[Entry[ZoneSection], ...]
+    nodes: tuple[Entry[NodeSection], ...]
+    node_records: tuple[Entry[NodeRecordSection], ...]
+    pools: tuple[Entry[PoolSection], ...]
+
+
+def parse_toml(path: FilePath) -> tuple[dict[str, Any], Findings]:
+    """Read a TOML file.
+
+    Returns:
+        Its tables, and empty findings that know its lines.
+
+    Raises:
+        ConfigurationError: it cannot be read or is not TOML.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unusable(path, 0, "not-utf8", f"the file is not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise _unusable(path, 0, "unreadable", f"the file cannot be read: {reason}") from None
+    try:
+        return tomllib.loads(text), Findings(str(path), locate_keys(text))
+    except RecursionError:
+        raise _unusable(path, 0, "toml-syntax", "arrays or tables are nested too deeply") from None
+    except ValueError as error:
+        where = _SYNTAX_LINE.search(str(error))
+        end = text.rstrip().count("\n") + 1
+        line = 0 if where is None else int(where[1] or end)
+        message = f"not TOML: {_SYNTAX_LINE.sub('', str(error))}"
+        raise _unusable(path, line, "toml-syntax", message) from None
+
+
+def _unusable(path: FilePath, line: int, problem_id: str, message: str) -> ConfigurationError:
+    return ConfigurationError([Problem(str(path), line, "", problem_id, message)])
+
+
+def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
+    """Turn TOML tables into sections; what is wrong with their shape goes to the findings."""
+    tables = {*SINGLE_TABLES, *REPEATED_TABLES}
+    top = {key: value for key, value in data.items() if key not in tables}
+    reader = _Reader(data, findings)
+    admin = dict(reader.table("admin"))
+    tokens = reader.items(admin.pop("token", []), ("admin", "token"))
+    return Document(
+        top=reader.entry(TopSection, top, (), known=tables),
+        server=reader.entry(ServerSection, reader.table("server"), ("server",)),
+        admin=reader.entry(AdminSection, admin, ("admin",), known={"token"}),
+        store=reader.entry(StoreSection, reader.table("store"), ("store",)),
+        drain=reader.entry(DrainSection, reader.table("drain"), ("drain",)),
+        health=reader.entry(HealthSection, reader.table("health"), ("health",)),
+        tokens=tuple(reader.entry(TokenSection, item, path) for item, path in tokens),
+        zones=reader.entries(ZoneSection, "zone"),
+        nodes=reader.entries(NodeSection, "node"),
+        node_records=reader.entries(NodeRecordSection, "node_record"),
+        pools=reader.entries(PoolSection, "pool"),
+    )
+
+
+class _Reader:
+    """Validates the tables of a document one by one."""
+
+    def __init__(self, data: Mapping[str, Any], findings: Findings) -> None:
+        self._data = data
+        self._findings = findings
+
+    def table(self, name: str) -> dict[str, Any]:
+        value = self._data.get(name, {})
+        if isinstance(value, dict):
+            return value
+        self._findings.problem((name,), "wrong-type", message=f"should be a table, [{name}]")
+        return {}
+
+    def items(self, value: object, path: Path) -> list[tuple[dict[str, Any], Path]]:
+        items = value if isinstance(value, list) else [value]
+        good = [(item, (*path, index)) for index, item in enumerate(items) if isinstance(item, dict)]
+        if not isinstance(value, list) or len(good) < len(items):
+            header = ".".join(str(part) for part in path)
+            self._findings.problem(path, "wrong-type", message=f"should be an array of tables, [[{header}]]")
+            return []
+        return good
+
+    def entries(self, model: type[SectionT], name: str) -> tuple[Entry[SectionT], ...]:
+        items = self.items(self._data.get(name, []), (name,))
+        return tuple(self.entry(model, item, path) for item, path in items)
+
+    def entry(
+        self, model: type[SectionT], data: Mapping[str, Any], path: Path, *, known: Iterable[str] = ()
+    ) -> Entry[SectionT]:
+        try:
+            return Entry(model.model_validate(data), path)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        faulty: set[str] = set()
+        for detail in details:
+            faulty.add(str(detail["loc"][0]) if detail["loc"] else "")
+            self._report(detail, path, known=[*model.model_fields, *known])
+        good = {key: value for key, value in data.items() if key not in faulty}
+        return Entry(cast(SectionT, model.model_construct(None, **good)), path, frozenset(faulty))
+
+    def _report(self, detail: ErrorDetails, path: Path, *, known: list[str]) -> None:
+        place = (*path, *detail["loc"])
+        kind, message = detail["type"], detail["msg"]
+        if kind == "missing":
+            self._findings.problem(place, "missing-key", message=f'the key "{place[-1]}" is missing')
+        elif kind == "extra_forbidden":
+            hint = suggestion(str(place[-1]), known=known)
+            self._findings.problem(place, "unknown-key", message=f'there is no key "{place[-1]}" here{hint}')
+        else:
+            problem_id = "wrong-type" if kind.endswith("_type") or kind == "value_error" else "bad-value"
+            message = message.removeprefix("Value error, ").removeprefix("Input ")
+            self._findings.problem(place, problem_id, message=message)

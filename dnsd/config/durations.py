@@ -1,0 +1,28 @@
+"""Durations of the configuration."""
+
+from __future__ import annotations
+
+from dnsd.config.findings import Findings
+from dnsd.config.locator import Path
+from dnsd.model.times import format_duration, parse_duration
+
+# A drain that expires later than this was meant to be indefinite. Unit: seconds (366 days).
+MAX_SECONDS = 366 * 86400.0
+
+
+def check_duration(text: str, path: Path, findings: Findings, *, least_seconds: float) -> float:
+    """Return a duration in seconds; what is wrong with it goes to the findings.
+
+    Args:
+        text: as `30s`, `5m`, `2h` or `1d`.
+        least_seconds: the shortest that makes sense.
+    """
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        findings.problem(path, "bad-duration", message=str(error))
+        return least_seconds
+    if not least_seconds <= seconds <= MAX_SECONDS:
+        span = f"{format_duration(least_seconds)} to {format_duration(MAX_SECONDS)}"
+        findings.problem(path, "bad-duration", message=f"{text!r} is out of range: {span}")
+    return seconds

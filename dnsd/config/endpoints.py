@@ -1,0 +1,78 @@
+"""Addresses to listen on, and who may reach the admin interface there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from dnsd.config.document import Entry
+from dnsd.config.findings import Findings
+from dnsd.config.schema import AdminSection, ServerSection
+from dnsd.config.settings import Endpoint
+from dnsd.model.node import canonical_address
+
+_ENDPOINT = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):(\d{1,5})", re.ASCII)
+_MAX_PORT = 65535
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read `127.0.0.1:53` or `[::1]:53`.
+
+    Raises:
+        ValueError: something else; the message says what is wrong.
+    """
+    match = _ENDPOINT.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not an address with a port such as 127.0.0.1:53 or [::1]:53")
+    host = canonical_address(match[1] or match[2])
+    if (":" in host) != (match[1] is not None):
+        raise ValueError(f"{text!r}: brackets stand around an IPv6 address, and only there")
+    if int(match[3]) > _MAX_PORT:
+        raise ValueError(f"{text!r}: a port is at most {_MAX_PORT}")
+    return Endpoint(host, int(match[3]))
+
+
+def check_listen(server: Entry[ServerSection], findings: Findings) -> tuple[Endpoint, ...]:
+    """Return the addresses that DNS listens on; problems go to the findings."""
+    if not server.good("listen"):
+        return ()
+    found: list[Endpoint] = []
+    for index, text in enumerate(server.section.listen):
+        path = server.at("listen", index)
+        endpoint = _endpoint(text, path, findings)
+        if endpoint is None:
+            continue
+        if endpoint.port == 0:
+            message = "port 0 would give every worker and transport another port; name one"
+            findings.problem(path, "bad-port", message=message)
+        if endpoint in found:
+            findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already")
+        found.append(endpoint)
+    if not server.section.listen:
+        findings.problem(server.at("listen"), "bad-value", message="name at least one address to listen on")
+    return tuple(found)
+
+
+def check_admin_listen(admin: Entry[AdminSection], tokens: Sequence[object], findings: Findings) -> Endpoint | None:
+    """Return the address of the admin interface; beyond loopback it is refused without tokens.
+
+    Args:
+        tokens: what is declared under `[[admin.token]]`, good or not.
+    """
+    if not admin.good("listen"):
+        return None
+    path = admin.at("listen")
+    endpoint = _endpoint(admin.section.listen, path, findings)
+    if endpoint and not ip_address(endpoint.host).is_loopback and not tokens:
+        message = f"{endpoint.text} can be reached from elsewhere, and no [[admin.token]] protects it"
+        findings.problem(path, "admin-open", message=message)
+    return endpoint
+
+
+def _endpoint(text: str, path: tuple[str | int, ...], findings: Findings) -> Endpoint | None:
+    try:
+        return parse_endpoint(text)
+    except ValueError as error:
+        findings.problem(path, "bad-address", message=str(error))
+        return None

@@ -1,0 +1,57 @@
+"""Collects what is wrong with one configuration file, each problem with its line and its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from dnsd.config.locator import Path, line_of
+from dnsd.errors import Problem
+
+
+class Findings:
+    """The problems and warnings of a configuration file.
+
+    Args:
+        file: its path as the operator gave it.
+        lines: where its keys stand.
+    """
+
+    def __init__(self, file: str, lines: Mapping[Path, int]) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self._file = file
+        self._lines = lines
+
+    def problem(self, path: Path, problem_id: str, *, message: str) -> None:
+        """Keep a reason why the configuration cannot be used.
+
+        Args:
+            path: the key that it concerns; where the file lacks it, the table around it names the line.
+            problem_id: stable, as documented for users.
+            message: one sentence in plain words.
+        """
+        self.problems.append(self._found(path, problem_id, message))
+
+    def warning(self, path: Path, problem_id: str, *, message: str) -> None:
+        """Keep what is odd but serves."""
+        self.warnings.append(self._found(path, problem_id, message))
+
+    def line(self, path: Path) -> int:
+        """Return the line of a key, as messages about another key name it."""
+        return line_of(self._lines, path)
+
+    def _found(self, path: Path, problem_id: str, message: str) -> Problem:
+        return Problem(self._file, line_of(self._lines, path), place_of(path), problem_id, message)
+
+
+def place_of(path: Path) -> str:
+    """Write a path as operators read it: `pool[2].role`; indices count from 0."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def suggestion(word: str, *, known: Iterable[str]) -> str:
+    """Return `; did you mean "x"?` where a known word is near, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,116 @@
+"""From a configuration file to settings, or to every reason why it cannot be used."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dnsd.config.document import Document, Entry, parse_toml, read_document
+from dnsd.config.durations import check_duration
+from dnsd.config.endpoints import check_admin_listen, check_listen
+from dnsd.config.findings import Findings
+from dnsd.config.inventory import check_nodes, check_roles
+from dnsd.config.node_records import check_node_records
+from dnsd.config.pools import check_pools, declare_pools
+from dnsd.config.schema import ServerSection
+from dnsd.config.settings import Settings
+from dnsd.config.store import check_state_file, check_store
+from dnsd.config.tokens import check_tokens
+from dnsd.config.zone_files import check_names, read_zones
+from dnsd.core import names
+from dnsd.errors import ConfigurationError
+from dnsd.model.node import HOLDER, NODE_ID, Node
+
+# A drain that is over before anybody sees it, and reports that are always stale, are mistakes. Unit: seconds.
+LEAST_EXPIRY_SECONDS = 1.0
+LEAST_STALENESS_SECONDS = 1.0
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a configuration file with its zones.
+
+    Args:
+        path: the TOML file; relative paths in it are relative to its folder.
+
+    Raises:
+        ConfigurationError: with every problem of the file and of its zones' files.
+    """
+    data, findings = parse_toml(path)
+    document = read_document(data, findings)
+    server = _check_server(document, findings, folder=path.parent)
+    fleet = _check_fleet(document, findings, folder=path.parent)
+    if findings.problems:
+        raise ConfigurationError(findings.problems)
+    return Settings(path=path, **server, **fleet, warnings=tuple(str(warning) for warning in sorted(findings.warnings)))
+
+
+def _check_server(document: Document, findings: Findings, *, folder: Path) -> dict[str, Any]:
+    """Return the fields of `Settings` that are about the server itself, faulty ones with any value."""
+    drain, health = document.drain, document.health
+    expiry = stale_after = 0.0
+    if drain.good("default_expiry"):
+        text, place = drain.section.default_expiry, drain.at("default_expiry")
+        expiry = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
+    if health.good("stale_after"):
+        text, place = health.section.stale_after, health.at("stale_after")
+        stale_after = check_duration(text, place, findings, least_seconds=LEAST_STALENESS_SECONDS)
+    return {
+        "server_id": _server_id(document.server, findings),
+        "listen": check_listen(document.server, findings),
+        "workers": (document.server.section.workers if document.server.good("workers") else 0) or os.cpu_count() or 1,
+        "admin_listen": check_admin_listen(document.admin, document.tokens, findings),
+        "tokens": check_tokens(document.tokens, findings),
+        "store_url": check_store(document.store, findings, folder=folder),
+        "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",
+        "state_file": check_state_file(document.store, findings, folder=folder),
+        "default_expiry_seconds": expiry,
+        "stale_after_seconds": stale_after,
+    }
+
+
+def _check_fleet(document: Document, findings: Findings, *, folder: Path) -> dict[str, Any]:
+    """Return the fields of `Settings` that are about zones, nodes and pools, without what is faulty."""
+    roles = check_roles(document.top, findings)
+    nodes = _by_id(check_nodes(document.nodes, findings, roles=roles))
+    templates = check_node_records(document.node_records, tuple(nodes.values()), findings)
+    declared = declare_pools(document.pools, findings)
+    pools = check_pools(declared, findings, roles=roles, nodes=tuple(nodes.values()))
+    owners = {*declared, *(owner for template in templates for owner in template.owners)}
+    fleet_names = frozenset(names.from_text(owner) for owner in owners)
+    zones = read_zones(document.zones, findings, folder=folder, fleet_names=fleet_names)
+    pool_paths = {owner: entry.at("name") for owner, entry in declared.items()}
+    check_names(zones, findings, pools=pool_paths, templates=templates)
+    return {
+        "roles": roles,
+        "zones": zones.good,
+        "nodes": nodes,
+        "node_records": tuple(template.spec for template in templates),
+        "pools": pools,
+    }
+
+
+def _by_id(nodes: Sequence[Node | None]) -> dict[str, Node]:
+    """Return the nodes that can have names, by id: the others' ids are reported already."""
+    found: dict[str, Node] = {}
+    folded: set[str] = set()
+    for node in nodes:
+        if node is not None and NODE_ID.fullmatch(node.id) and node.id.lower() not in folded:
+            folded.add(node.id.lower())
+            found[node.id] = node
+    return found
+
+
+def _server_id(server: Entry[ServerSection], findings: Findings) -> str:
+    if not server.good("id"):
+        return ""
+    text = socket.gethostname() if server.section.id is None else server.section.id
+    if not HOLDER.fullmatch(text):
+        # It stands in the store's keys and in metrics, as holders do.
+        message = f"{text!r} cannot be an id: letters, digits and _ . @ : - , at most 128"
+        if server.section.id is None:
+            message = f"the host name {text!r} cannot be the server's id; set one"
+        findings.problem(server.at("id"), "bad-server-id", message=message)
+    return text

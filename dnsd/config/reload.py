@@ -1,0 +1,26 @@
+"""Which settings a reload cannot change: what is bound, opened or started once."""
+
+from __future__ import annotations
+
+from dnsd.config.settings import Settings
+
+# The key in the file, and the field of `Settings` that holds it.
+_FIXED = (
+    ("server.id", "server_id"),
+    ("server.listen", "listen"),
+    ("server.workers", "workers"),
+    ("admin.listen", "admin_listen"),
+    ("store.url", "store_url"),
+    ("store.prefix", "store_prefix"),
+    ("store.state_file", "state_file"),
+)
+
+
+def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Return the keys that differ and that only a restart can change, as `server.listen`.
+
+    Args:
+        old: what the server runs with.
+        new: what a reload has read.
+    """
+    return tuple(key for key, field in _FIXED if getattr(old, field) != getattr(new, field))

@@ -1,0 +1,149 @@
+"""The configuration file's tables and keys, their types and defaults. What the values mean is checked elsewhere.
+
+All relative paths are relative to the configuration file. The store's URL is one of
+
+- `memory://`: nothing outlives the server;
+- `sqlite:///var/lib/dnsd/state.db`: the file `/var/lib/dnsd/state.db`;
+- `sqlite://./var/state.db` or `sqlite://../state.db`: relative to the configuration file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dnsd.model.node import DEFAULT_WEIGHT, MAX_WEIGHT
+from dnsd.model.pool import (
+    DEFAULT_MAX_ANSWERS,
+    DEFAULT_NODE_RECORD_TTL_SECONDS,
+    DEFAULT_POOL_TTL_SECONDS,
+    MAX_TTL_SECONDS,
+)
+
+# More processes than any machine has CPUs are a slip of the pen. Unit: processes.
+MAX_WORKERS = 256
+
+# More addresses than this fit in no answer: 28 bytes each for AAAA, 65 535 in all (RFC 1035 §4.2.2).
+MAX_MAX_ANSWERS = 2_000
+
+
+def _count_or_text(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError('should be a count such as 2 or a share such as "50%"')
+
+
+Ttl = Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)]  # seconds
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TokenSection(Section):
+    """`[[admin.token]]`."""
+
+    name: str
+    scope: Literal["viewer", "operator", "agent"]
+    sha256: str
+    node: str | None = None
+
+
+class ServerSection(Section):
+    """`[server]`."""
+
+    id: str | None = None
+    listen: list[str] = ["127.0.0.1:5353", "[::1]:5353"]
+    workers: int = Field(0, ge=0, le=MAX_WORKERS)
+
+
+class AdminSection(Section):
+    """`[admin]`, without its tokens."""
+
+    listen: str = "127.0.0.1:8053"
+
+
+class StoreSection(Section):
+    """`[store]`."""
+
+    url: str = "memory://"
+    prefix: str = "dnsd"
+    state_file: str | None = None
+
+
+class DrainSection(Section):
+    """`[drain]`."""
+
+    default_expiry: str = "4h"
+
+
+class HealthSection(Section):
+    """`[health]`."""
+
+    stale_after: str = "30s"
+
+
+class ZoneSection(Section):
+    """`[[zone]]`."""
+
+    name: str
+    file: str
+
+
+class NodeSection(Section):
+    """`[[node]]`."""
+
+    id: str
+    addresses: list[str]
+    roles: list[str]
+    region: str | None = None
+    cluster: str | None = None
+    location: list[float] | None = None
+    weight: int = Field(DEFAULT_WEIGHT, ge=0, le=MAX_WEIGHT)
+    labels: dict[str, str] = {}
+    monitor: Literal["none", "agent", "check"] = "none"
+
+
+class NodeRecordSection(Section):
+    """`[[node_record]]`."""
+
+    name: str
+    ttl: Ttl = DEFAULT_NODE_RECORD_TTL_SECONDS
+
+
+class PoolSection(Section):
+    """`[[pool]]`."""
+
+    name: str
+    role: str
+    match: dict[str, Any] = {}
+    ttl: Ttl = DEFAULT_POOL_TTL_SECONDS
+    floor: Annotated[Any, BeforeValidator(_count_or_text)] = 1
+    max_answers: int = Field(DEFAULT_MAX_ANSWERS, ge=1, le=MAX_MAX_ANSWERS)
+    when_empty: str = "nodata"
+
+
+class TopSection(Section):
+    """The keys above all tables."""
+
+    version: Literal[1]
+    roles: list[str] = ["ingest", "edge", "storage", "processing"]
+
+
+# The tables that stand once, and those that stand any number of times; `token` stands below `admin`.
+SINGLE_TABLES: dict[str, type[Section]] = {
+    "server": ServerSection,
+    "admin": AdminSection,
+    "store": StoreSection,
+    "drain": DrainSection,
+    "health": HealthSection,
+}
+REPEATED_TABLES: dict[str, type[Section]] = {
+    "zone": ZoneSection,
+    "node": NodeSection,
+    "node_record": NodeRecordSection,
+    "pool": PoolSection,
+}

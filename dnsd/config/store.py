@@ -1,0 +1,68 @@
+"""Which store to open, and where it keeps its files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from dnsd.config.document import Entry
+from dnsd.config.findings import Findings
+from dnsd.config.schema import StoreSection
+
+# Known to be wanted, and not in this version.
+_NOT_YET = frozenset({"redis", "rediss", "unix", "redis+sentinel"})
+
+# It becomes part of keys, where braces and colons separate.
+_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+_SQLITE = "sqlite://"
+
+
+def check_store(entry: Entry[StoreSection], findings: Findings, *, folder: Path) -> str:
+    """Return the store's URL with an absolute path; problems go to the findings.
+
+    Args:
+        folder: what relative paths are relative to.
+    """
+    if entry.good("prefix") and not _PREFIX.fullmatch(entry.section.prefix):
+        message = f"{entry.section.prefix!r} is not 1 to 64 letters, digits, dots, hyphens and underscores"
+        findings.problem(entry.at("prefix"), "bad-prefix", message=message)
+    if not entry.good("url"):
+        return ""
+    url = entry.section.url
+    scheme, separator, rest = url.partition("://")
+    fault = _fault(scheme if separator else "", rest)
+    if fault:
+        findings.problem(entry.at("url"), fault[0], message=fault[1])
+    return f"{_SQLITE}{_absolute(folder, rest)}" if scheme == "sqlite" else url
+
+
+def _fault(scheme: str, rest: str) -> tuple[str, str] | None:
+    """Return the problem's id and message; the URL may hold a password, which belongs in neither."""
+    if scheme == "memory":
+        return ("bad-store-url", "a memory store has no path: memory://") if rest else None
+    if scheme == "sqlite":
+        if rest.startswith(("/", "./", "../")) and not rest.endswith(("/", "/.", "/..")) and "\0" not in rest:
+            return None
+        message = "write sqlite:///absolute/file, or sqlite://./file relative to this configuration file"
+        return "bad-store-url", message
+    if scheme in _NOT_YET:
+        message = f"{scheme}:// stores are not available in this version; use sqlite:///PATH or memory://"
+        return "store-unsupported", message
+    return "store-unsupported", "no such store; use sqlite:///PATH or memory://"
+
+
+def check_state_file(entry: Entry[StoreSection], findings: Findings, *, folder: Path) -> Path | None:
+    """Return the path of the last known state, absolute."""
+    if not entry.good("state_file") or entry.section.state_file is None:
+        return None
+    text = entry.section.state_file
+    if not text or text.endswith("/") or "\0" in text:
+        findings.problem(entry.at("state_file"), "bad-path", message=f"{text!r} is not the path of a file")
+    return _absolute(folder, text)
+
+
+def _absolute(folder: Path, text: str) -> Path:
+    # Not resolve(): where a link leads may change while the server runs, and the operator named the link.
+    return Path(os.path.normpath((folder / text).absolute()))
