@@ -1,0 +1,398 @@
+"""The fleet as it stands at one revision and instant, kept up to date change by change.
+
+It owns which nodes there are, what is in force for each in every pool, and the overlay that follows. A change
+compiles the pools that it touches and nothing else; one that alters no answer compiles nothing. It knows no store,
+no clock and no worker: records, reports and instants come in, overlay changes go out.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dnsd.core.compile import pool_node, record_node
+from dnsd.core.names import from_text, to_text
+from dnsd.core.owners import overlay_ancestors, why_not_overlay
+from dnsd.core.records import Overlay, Zone, ZoneNode
+from dnsd.core.selection import Member, Selection, select
+from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode
+from dnsd.model.node import Monitor, Node
+from dnsd.model.pool import NodeRecordSpec, PoolSpec
+from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of
+from dnsd.model.state import Change, ChangeRecord, Entity, FleetState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSpec:
+    """What the configuration says of a fleet's names.
+
+    Args:
+        zones: by folded apex.
+        stale_after_seconds: the age at which a report says nothing any more.
+    """
+
+    zones: Mapping[bytes, Zone]
+    pools: tuple[PoolSpec, ...] = ()
+    node_records: tuple[NodeRecordSpec, ...] = ()
+    stale_after_seconds: float = DEFAULT_STALE_AFTER_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A node that a pool no longer names.
+
+    Args:
+        role: the role in which it was named.
+        ttl: seconds for which a cache may still hold it.
+    """
+
+    node: str
+    role: str
+    ttl: int
+
+
+@dataclass(slots=True)
+class OverlayChange:
+    """What one step does to the overlay.
+
+    Args:
+        put: overlay nodes that are new or different.
+        removed: names that leave it.
+        withdrawn: nodes that pools stopped naming.
+        pools: owners of the pools that were compiled.
+    """
+
+    put: Overlay = field(default_factory=dict)
+    removed: set[bytes] = field(default_factory=set)
+    withdrawn: list[Withdrawal] = field(default_factory=list)
+    pools: list[str] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Say whether no answer changes."""
+        return not self.put and not self.removed
+
+
+class Fleet:
+    """A fleet's state and the overlay compiled from it.
+
+    Args:
+        configured: the configuration's own nodes by id; they win over registered ones of the same id.
+        state: a store's consistent cut.
+        now: instant.
+    """
+
+    def __init__(self, spec: FleetSpec, configured: Mapping[str, Node], state: FleetState, *, now: float) -> None:
+        self.spec = spec
+        self.revision = state.revision
+        self.overlay: Overlay = {}
+        self.nodes: dict[str, Node] = {}
+        self.reports: dict[str, Report] = dict(state.reports)
+        self.pools: dict[str, PoolSpec] = {pool.owner: pool for pool in spec.pools}
+        self.clashes: dict[str, str] = {}  # owner of a per-node name that cannot be served → why
+        self._configured = dict(configured)
+        self._registered = dict(state.nodes)
+        self._drains: dict[str, dict[DrainKey, Drain]] = {}
+        for key, drain in state.drains.items():
+            self._drains.setdefault(key.node, {})[key] = drain
+        self._members: dict[str, dict[str, Member]] = {owner: {} for owner in self.pools}
+        self._pools_of: dict[str, tuple[PoolSpec, ...]] = {}
+        self._named: dict[str, frozenset[tuple[str, str]]] = {}  # pool → (node, role) that its answers name
+        self._node_of_name: dict[bytes, str] = {}
+        self._names_of: dict[str, tuple[bytes, ...]] = {}
+        self._non_terminals: Counter[bytes] = Counter()
+        self._due: list[tuple[float, str]] = []
+        self._due_of: dict[str, float] = {}
+        self._compiled = 0
+        self._pool_names = {from_text(owner): owner for owner in self.pools}
+        self._falling_back_to: dict[str, list[str]] = {}
+        for pool in spec.pools:
+            if pool.fallback is not None:
+                self._falling_back_to.setdefault(pool.fallback, []).append(pool.owner)
+
+        change = OverlayChange()
+        for name in self._pool_names:
+            self._hold_non_terminals(name, change)
+        for node in {**self._registered, **self._configured}.values():
+            self._set_node(node.id, node, now, change, set())
+        self._compile_pools(set(self.pools), change)
+        self._commit(change)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def drains_of(self, node: str) -> tuple[Drain, ...]:
+        """Return every drain of a node, scheduled and expired ones included."""
+        return tuple(self._drains.get(node, {}).values())
+
+    def all_drains(self) -> tuple[Drain, ...]:
+        """Return every drain, those of nodes that are not there included."""
+        return tuple(drain for drains in self._drains.values() for drain in drains.values())
+
+    def mode_of(self, node: str, role: str, *, now: float) -> Mode:
+        """Return the strongest mode in force for a node and role."""
+        return effective_mode(self._drains.get(node, {}).values(), role=role, now=now)
+
+    def health_of(self, node: Node, role: str, *, now: float) -> Health:
+        """Return what is known of a node's health in a role."""
+        stale_after = self.spec.stale_after_seconds
+        return health_of(node, role, self.reports.get(node.id), now=now, stale_after=stale_after)
+
+    def members_of(self, owner: str) -> tuple[Member, ...]:
+        """Return every node that a pool matches, in the order of their ids."""
+        members = self._members[owner]
+        return tuple(members[node] for node in sorted(members))
+
+    def pools_of(self, node: str) -> tuple[PoolSpec, ...]:
+        """Return the pools that match a node."""
+        return self._pools_of.get(node, ())
+
+    def names_of(self, node: str) -> tuple[str, ...]:
+        """Return a node's per-node names."""
+        return tuple(to_text(name) for name in self._names_of.get(node, ()))
+
+    def selection_of(self, owner: str) -> Selection:
+        """Return what a pool answers from."""
+        return select(self.pools[owner], self.members_of(owner), fallback=self.selection_of)
+
+    def named(self, owner: str) -> frozenset[tuple[str, str]]:
+        """Return the (node, role) pairs that a pool's answers name; empty for a pool that does not exist."""
+        return self._named.get(owner, frozenset())
+
+    def named_by(self, node: str, role: str) -> tuple[str, ...]:
+        """Return the owners of the pools whose answers name a node in a role, or share its address there."""
+        return tuple(owner for owner, named in self._named.items() if (node, role) in named)
+
+    def pools_that_may_name(self, node: str, role: str) -> tuple[PoolSpec, ...]:
+        """Return the pools that could ever answer with a node in a role, fallbacks included."""
+        matching = {pool.owner for pool in self.pools_of(node) if pool.role == role}
+        return tuple(self.pools[owner] for owner in self._with_dependents(matching))
+
+    def why_not_register(self, node: Node) -> str | None:
+        """Say why a node cannot have its per-node names, or None where it can."""
+        for record in self.spec.node_records:
+            text = record.owner_of(node)
+            if text is None:
+                continue
+            reason = self._why_not_name(text, node.id)
+            if reason:
+                return reason
+        return None
+
+    @property
+    def next_transition(self) -> float | None:
+        """The instant at which something changes by time alone: a drain starts or expires, a report gets stale."""
+        return self._due[0][0] if self._due else None
+
+    # --- stepping -----------------------------------------------------------------------------------------------
+
+    def apply(self, records: Iterable[ChangeRecord], *, now: float) -> OverlayChange:
+        """Take accepted changes, in order; those that are already in are passed over."""
+        change = OverlayChange()
+        dirty: set[str] = set()
+        for record in records:
+            if record.revision <= self.revision:
+                continue
+            if record.revision != self.revision + 1:
+                raise ValueError(f"revision {record.revision} does not follow {self.revision}")
+            self.revision = record.revision
+            if record.change.entity is Entity.DRAIN:
+                self._take_drain(record.change)
+                self._refresh(record.change.node, now, dirty)
+            else:
+                self._take_node(record.change)
+                key = record.change.key
+                self._set_node(key, self._configured.get(key, self._registered.get(key)), now, change, dirty)
+        return self._finish(dirty, change)
+
+    def _take_drain(self, change: Change) -> None:
+        key = DrainKey.of(change.key)
+        if isinstance(change.value, Drain):
+            self._drains.setdefault(key.node, {})[key] = change.value
+            return
+        drains = self._drains.get(key.node, {})
+        drains.pop(key, None)
+        if not drains:
+            self._drains.pop(key.node, None)
+
+    def _take_node(self, change: Change) -> None:
+        if isinstance(change.value, Node):
+            self._registered[change.key] = change.value
+        else:
+            self._registered.pop(change.key, None)
+            self.reports.pop(change.key, None)
+
+    def report(self, report: Report, *, now: float) -> OverlayChange:
+        """Take a node's report; the caller has checked its sequence."""
+        self.reports[report.node] = report
+        dirty: set[str] = set()
+        self._refresh(report.node, now, dirty)
+        return self._finish(dirty, OverlayChange())
+
+    def tick(self, *, now: float) -> OverlayChange:
+        """Take what the time alone has changed up to `now`."""
+        dirty: set[str] = set()
+        while self._due and self._due[0][0] <= now:
+            _, node = heapq.heappop(self._due)
+            self._due_of.pop(node, None)
+            self._refresh(node, now, dirty)
+        return self._finish(dirty, OverlayChange())
+
+    def _finish(self, dirty: set[str], change: OverlayChange) -> OverlayChange:
+        self._compile_pools(self._with_dependents(dirty), change)
+        self._commit(change)
+        return change
+
+    def _commit(self, change: OverlayChange) -> None:
+        # A name that one node lost and another got in the same step stays.
+        change.removed -= change.put.keys()
+        for name in change.removed:
+            self.overlay.pop(name, None)
+        self.overlay.update(change.put)
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    def _set_node(self, key: str, node: Node | None, now: float, change: OverlayChange, dirty: set[str]) -> None:
+        for pool in self._pools_of.pop(key, ()):
+            del self._members[pool.owner][key]
+            dirty.add(pool.owner)
+        for name in self._names_of.pop(key, ()):
+            self._release_name(name, change)
+        if node is None:
+            self.nodes.pop(key, None)
+            return
+        self.nodes[key] = node
+        self._pools_of[key] = tuple(pool for pool in self.spec.pools if pool.selects(node))
+        self._name_node(node, change)
+        self._refresh(key, now, dirty)
+
+    def _refresh(self, key: str, now: float, dirty: set[str]) -> None:
+        """Bring a node's memberships up to date and note when time will change them next."""
+        node = self.nodes.get(key)
+        if node is None:
+            return
+        for pool in self._pools_of[key]:
+            mode = self.mode_of(key, pool.role, now=now)
+            member = Member(node, mode, self.health_of(node, pool.role, now=now))
+            members = self._members[pool.owner]
+            if members.get(key) != member:
+                members[key] = member
+                dirty.add(pool.owner)
+        self._note_next_transition(node, now)
+
+    def _note_next_transition(self, node: Node, now: float) -> None:
+        instants = [
+            instant
+            for drain in self._drains.get(node.id, {}).values()
+            for instant in (drain.starts_at, drain.expires_at)
+            if instant is not None and instant > now
+        ]
+        report = self.reports.get(node.id)
+        if report is not None and node.monitor is not Monitor.NONE:
+            stale_at = report.received_at + self.spec.stale_after_seconds
+            if stale_at > now:
+                instants.append(stale_at)
+        if not instants:
+            return
+        # One entry per node is enough: a later one is noted when this one is due.
+        due = min(instants)
+        if due < self._due_of.get(node.id, float("inf")):
+            self._due_of[node.id] = due
+            heapq.heappush(self._due, (due, node.id))
+
+    # --- per-node names -----------------------------------------------------------------------------------------
+
+    def _why_not_name(self, text: str, node: str) -> str | None:
+        try:
+            name = from_text(text)
+        except ValueError as error:
+            return str(error)
+        if name in self._pool_names:
+            return f"{text} is a pool"
+        other = self._node_of_name.get(name)
+        if other is not None and other != node:
+            return f"{text} is the name of node {other}"
+        problem = why_not_overlay(self.spec.zones, name)
+        return problem[1] if problem else None
+
+    def _name_node(self, node: Node, change: OverlayChange) -> None:
+        names = []
+        for record in self.spec.node_records:
+            text = record.owner_of(node)
+            if text is None:
+                continue
+            reason = self._why_not_name(text, node.id)
+            if reason:
+                self.clashes[text] = reason
+                continue
+            self.clashes.pop(text, None)
+            name = from_text(text)
+            self._node_of_name[name] = node.id
+            self._hold_non_terminals(name, change)
+            put = record_node(node, name, self.spec.zones, ttl=record.ttl)
+            if self.overlay.get(name) != put:
+                change.put[name] = put
+            change.removed.discard(name)
+            names.append(name)
+        self._names_of[node.id] = tuple(names)
+
+    def _release_name(self, name: bytes, change: OverlayChange) -> None:
+        del self._node_of_name[name]
+        if self._non_terminals[name]:
+            change.put[name] = ZoneNode()
+        else:
+            change.put.pop(name, None)
+            change.removed.add(name)
+        for above in overlay_ancestors(self.spec.zones, name):
+            self._non_terminals[above] -= 1
+            if not self._non_terminals[above]:
+                del self._non_terminals[above]
+                if above not in self._node_of_name and above not in self._pool_names:
+                    change.put.pop(above, None)
+                    change.removed.add(above)
+
+    def _hold_non_terminals(self, name: bytes, change: OverlayChange) -> None:
+        """Keep the empty names between an owner and its zone (RFC 4592 §2.2.2)."""
+        for above in overlay_ancestors(self.spec.zones, name):
+            self._non_terminals[above] += 1
+            if above not in self._node_of_name and above not in self._pool_names and above not in self.overlay:
+                change.put[above] = ZoneNode()
+            change.removed.discard(above)
+
+    # --- pools --------------------------------------------------------------------------------------------------
+
+    def _with_dependents(self, owners: set[str]) -> set[str]:
+        """Add the pools that fall back to these, and those that fall back to them."""
+        found = set(owners)
+        waiting = list(owners)
+        while waiting:
+            for owner in self._falling_back_to.get(waiting.pop(), ()):
+                if owner not in found:
+                    found.add(owner)
+                    waiting.append(owner)
+        return found
+
+    def _compile_pools(self, owners: set[str], change: OverlayChange) -> None:
+        for owner in sorted(owners):
+            selection = self.selection_of(owner)
+            self._note_named(owner, selection, change)
+            name = from_text(owner)
+            self._compiled += 1
+            # Each generation starts at another variant, so that frequent changes do not favour the first one.
+            node = pool_node(self.pools[owner], selection, self.spec.zones, turn=self._compiled)
+            change.pools.append(owner)
+            if self.overlay.get(name) != node:
+                change.put[name] = node
+
+    def _note_named(self, owner: str, selection: Selection, change: OverlayChange) -> None:
+        source = selection.source
+        answered = {address for member in selection.members for address in member.node.addresses}
+        named = frozenset(
+            (key, source.role)
+            for key, member in self._members[source.owner].items()
+            if not answered.isdisjoint(member.node.addresses)
+        )
+        gone = self._named.get(owner, frozenset()) - named
+        change.withdrawn.extend(Withdrawal(node, role, self.pools[owner].ttl) for node, role in sorted(gone))
+        self._named[owner] = named
