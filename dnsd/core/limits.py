@@ -19,3 +19,7 @@ POINTER_REACH = 0x4000
 
 # RCODEs that are counted: those of RFC 6895 §2.3. Unit: entries.
 RCODE_SLOTS = 24
+
+# Compression pointers on the way to the end of a name that we write. Unit: pointers. RFC 1035 sets no limit, but
+# decoders do: Go's net package gives up after 10, dnspython after 16.
+MAX_POINTER_HOPS = 8

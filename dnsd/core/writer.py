@@ -10,7 +10,7 @@ import struct
 from dnsd.core.answer import Answer, OwnedRRset
 from dnsd.core.constants import AA, CNAME, HEADER_SIZE, MX, NS, PTR, QR, RD, SOA, TC
 from dnsd.core.edns import opt_for
-from dnsd.core.limits import POINTER_REACH
+from dnsd.core.limits import MAX_POINTER_HOPS, POINTER_REACH
 from dnsd.core.message import OPCODE_MASK, Query, Salvage
 from dnsd.core.records import RRset
 
@@ -90,17 +90,18 @@ class _Message:
     Names are compared without regard to case (RFC 4343 §3), so that a question in mixed case compresses as any other.
     """
 
-    __slots__ = ("_buffer", "_limit", "_offsets")
+    __slots__ = ("_buffer", "_known", "_limit")
 
     def __init__(self, query: Query, *, limit: int) -> None:
         self._buffer = bytearray(HEADER_SIZE)
         self._buffer += query.question
         self._limit = limit
-        self._offsets: dict[bytes, int] = {}
+        # Suffix, folded → where it stands, and how many pointers lead from there to its end.
+        self._known: dict[bytes, tuple[int, int]] = {}
         qname = query.qname
         position = 0
         while size := qname[position]:
-            self._offsets[qname[position:]] = HEADER_SIZE + position
+            self._known[qname[position:]] = HEADER_SIZE + position, 0
             position += size + 1
 
     def put_all(self, rrsets: list[OwnedRRset]) -> int:
@@ -124,7 +125,7 @@ class _Message:
             self._put_record(owner, rrset, rdata)
             if len(self._buffer) > self._limit:
                 del self._buffer[mark:]
-                self._offsets = {name: offset for name, offset in self._offsets.items() if offset < mark}
+                self._known = {suffix: place for suffix, place in self._known.items() if place[0] < mark}
                 return 0
         return len(rrset.rdatas)
 
@@ -150,21 +151,27 @@ class _Message:
 
     def _put_name(self, wire: bytes, position: int = 0) -> int:
         """Append the name at a position of uncompressed wire data; return the position behind it."""
-        buffer, offsets = self._buffer, self._offsets
+        buffer, known = self._buffer, self._known
         end = _name_end(wire, position)
         folded = wire[position:end].lower()
         start = position
+        written: list[tuple[bytes, int]] = []
+        hops = 0
         while size := wire[position]:
             suffix = folded[position - start :]
-            offset = offsets.get(suffix)
-            if offset is not None:
-                buffer += (_POINTER | offset).to_bytes(2, "big")
-                return end
-            if len(buffer) < POINTER_REACH:
-                offsets[suffix] = len(buffer)
+            place = known.get(suffix)
+            if place is not None and place[1] < MAX_POINTER_HOPS:
+                buffer += (_POINTER | place[0]).to_bytes(2, "big")
+                hops = place[1] + 1
+                break
+            written.append((suffix, len(buffer)))
             buffer += wire[position : position + size + 1]
             position += size + 1
-        buffer.append(0)
+        else:
+            buffer.append(0)
+        for suffix, offset in written:
+            if offset < POINTER_REACH:
+                known[suffix] = offset, hops
         return end
 
 
