@@ -33,11 +33,16 @@ _OTHER_CLASSES = ("CH", "HS", "CS", "NONE")
 
 
 class _Fault(Exception):
-    """A statement that cannot be used."""
+    """A statement that cannot be used.
 
-    def __init__(self, problem_id: str, message: str) -> None:
+    Args:
+        owner: of the record that it is, folded; None: it is none, or its owner cannot be read.
+    """
+
+    def __init__(self, problem_id: str, message: str, *, owner: bytes | None = None) -> None:
         super().__init__(message)
         self.problem_id = problem_id
+        self.owner = owner
 
 
 @dataclass(slots=True)
@@ -115,7 +120,7 @@ class MasterFileReader:
             try:
                 more = self._statement(source, scope)
             except _Fault as fault:
-                self._report(source.label, line, fault.problem_id, str(fault), owner=scope.owner)
+                self._report(source.label, line, fault.problem_id, str(fault), owner=fault.owner)
                 source.resume_behind(line)
             except (dns.exception.DNSException, ValueError) as error:
                 self._report(source.label, line, "zone-syntax", f"the line cannot be read: {_text_of(error)}")
@@ -189,6 +194,23 @@ class MasterFileReader:
         owner = scope.owner
         if owner is None:
             raise _Fault("no-owner", "the line names no owner, and no line before it does")
+        try:
+            self._owned(owner, tokens, token, scope, file=file, line=line)
+        except _Fault as fault:
+            fault.owner = owner
+            raise
+
+    def _owned(
+        self,
+        owner: bytes,
+        tokens: dns.tokenizer.Tokenizer,
+        token: dns.tokenizer.Token,
+        scope: _Scope,
+        *,
+        file: str,
+        line: int,
+    ) -> None:
+        """Read what follows a record's owner, from a token on."""
         if not names.is_at_or_below(owner, self._gathering.apex):
             raise _Fault("out-of-zone", f"the owner is not in the zone {names.to_text(self._gathering.apex)}")
         ttl, kind = _ttl_and_type(tokens, token)
