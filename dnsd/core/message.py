@@ -17,6 +17,7 @@ from dnsd.errors import MessageError
 
 OPCODE_MASK = 0x7800
 _OPCODE_SHIFT = 11
+_UPDATE = 5 << _OPCODE_SHIFT  # RFC 2136
 
 _HEADER = struct.Struct("!HHHHHH")  # ID, flags, and the counts of the four sections
 _TYPE_AND_CLASS = struct.Struct("!HH")
@@ -53,7 +54,7 @@ class Salvage(NamedTuple):
     """What an error response can copy from a packet that is no query of ours.
 
     Args:
-        question: as sent; empty where it does not parse.
+        question: as sent; empty where there is none or it does not parse.
         edns: None: no OPT, or nothing that parses up to it.
     """
 
@@ -114,7 +115,8 @@ def salvage(packet: bytes) -> Salvage:
     query_id, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
     question = b""
     edns: Edns | None = None
-    if questions == 1:
+    # An UPDATE has a zone where others have a question (RFC 2136 §2.3); it is not ours to send back as one.
+    if questions == 1 and flags & OPCODE_MASK != _UPDATE:
         try:
             end = _read_question(packet)[0] + _TYPE_AND_CLASS.size
             question = packet[HEADER_SIZE:end]
