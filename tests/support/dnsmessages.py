@@ -119,8 +119,13 @@ def ask(
 
 
 def decode(wire: bytes) -> dns.message.Message:
-    """Decode a response with dnspython and with dnslib, which must see the same in it."""
+    """Decode a response with dnspython and with dnslib, which must see the same in it.
+
+    dnslib takes labels for UTF-8 and refuses others; where a question has such a label, dnspython is alone.
+    """
     message = dns.message.from_wire(wire, one_rr_per_rrset=True)
+    if not all(_is_utf8(label) for question in message.question for label in question.name.labels):
+        return message
     other = DNSRecord.parse(wire)
     assert message.id == other.header.id
     assert message.flags == other.header.bitmap
@@ -128,6 +133,14 @@ def decode(wire: bytes) -> dns.message.Message:
     assert len(message.additional) + message.had_tsig + (message.edns >= 0) == len(other.ar)
     assert [str(rr.rname).lower() for rr in other.rr] == [rrset.name.to_text().lower() for rrset in message.answer]
     return message
+
+
+def _is_utf8(label: bytes) -> bool:
+    try:
+        label.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def shown(message: dns.message.Message) -> str:
