@@ -37,14 +37,14 @@ SECURITY_HEADERS = {
 def make_app(
     backend: Backend,
     *,
-    tokens: Sequence[Token],
+    tokens: Callable[[], Sequence[Token]],
     metrics: Callable[[], bytes],
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> web.Application:
     """Return the admin interface over a service.
 
     Args:
-        tokens: none: whoever reaches the server is the operator `local`.
+        tokens: gives those of now; none: whoever reaches the server is the operator `local`.
         metrics: returns the exposition in Prometheus' text format.
         heartbeat_seconds: silence on an event stream after which a comment is sent.
     """

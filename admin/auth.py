@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -52,11 +52,16 @@ class Gate:
     """Tells callers apart by their bearer tokens.
 
     Args:
-        tokens: none: everybody is the operator `local`, and `check_local` keeps other web pages out.
+        tokens: gives those of now, since a reload may bring others. None at all: everybody is the operator `local`,
+            and `check_local` keeps other web pages out.
     """
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tuple(tokens)
+    def __init__(self, tokens: Callable[[], Sequence[Token]]) -> None:
+        self._read_tokens = tokens
+
+    @property
+    def _tokens(self) -> Sequence[Token]:
+        return self._read_tokens()
 
     def admit(self, request: web.Request, access: Access, *, node: str | None) -> Actor:
         """Return who calls.

@@ -18,6 +18,9 @@ ItemT = TypeVar("ItemT")
 # The largest integer that SQLite and Redis keep.
 MAX_INTEGER = 2**63 - 1
 
+# A hundred years: a longer expiry is a slip, and one long enough cannot be written as a time. Unit: seconds.
+MAX_EXPIRY_SECONDS = 100 * 365.25 * 86400
+
 
 def _read_instant(value: object, info: ValidationInfo) -> float:
     if isinstance(value, str):
@@ -74,7 +77,7 @@ class DrainRequest(Request):
     mode: str = Field("draining", description="draining or maintenance")
     reason: str = Field("", description="Why; shown to everybody who asks. Required.")
     holder: str | None = Field(None, description="Whose drain it is; absent: the caller's name.")
-    expires_in: float | None = Field(None, description="Seconds until it expires.")
+    expires_in: float | None = Field(None, le=MAX_EXPIRY_SECONDS, description="Seconds until it expires.")
     expires_at: Instant | None = None
     indefinite: bool = False
     starts_at: Instant | None = Field(None, description="When it takes effect; absent: now.")
@@ -123,7 +126,7 @@ class AppliedBy(Answer):
 
     consumer: str
     kind: str
-    lag_ms: float = Field(description="From the accepted change to applied.")
+    lag_ms: float | None = Field(description="From the accepted change to applied; null: not known any more.")
 
 
 class PendingAt(Answer):

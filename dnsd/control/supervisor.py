@@ -76,6 +76,8 @@ class WorkerPool:
         count: number of workers, 1 or more.
         tcp_limits: for each worker.
         on_applied: told of each acknowledgement: slot, generation, revision; must not raise.
+        on_progress: told that `applied_generation` may have risen, after an acknowledgement or the end of a worker;
+            must not raise.
         apply_seconds: from handing over a generation to taking a silent worker for hung.
         orphan_seconds: how long workers go on answering after the control process has died.
     """
@@ -87,6 +89,7 @@ class WorkerPool:
         count: int,
         tcp_limits: TcpLimits | None = None,
         on_applied: OnApplied | None = None,
+        on_progress: Callable[[], None] | None = None,
         apply_seconds: float = APPLY_SECONDS,
         orphan_seconds: float = ORPHAN_SECONDS,
     ) -> None:
@@ -95,8 +98,9 @@ class WorkerPool:
         self._order = Open(listen=addresses, tcp_limits=tcp_limits or TcpLimits(), orphan_seconds=orphan_seconds)
         self._slots = tuple(_Slot(number) for number in range(count))
         self._on_applied = on_applied
+        self._on_progress = on_progress
         self._apply_seconds = apply_seconds
-        self._snapshot: Snapshot
+        self._snapshot = Snapshot(0, 0, {}, {})
         self._running = False
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -214,7 +218,7 @@ class WorkerPool:
         """Pass an acknowledgement on."""
         if self._on_applied is not None:
             self._on_applied(worker.slot, worker.generation, worker.revision)
-        self._wake_waiting()
+        self._progressed()
 
     def gone(self, worker: WorkerHandle) -> None:
         """Replace a worker that has ended."""
@@ -226,7 +230,7 @@ class WorkerPool:
         now = asyncio.get_running_loop().time()
         lasted = worker.serving_since is not None and now - worker.serving_since >= LASTING_SECONDS
         slot.quick_ends = 1 if lasted else slot.quick_ends + 1
-        self._wake_waiting()  # who is gone holds up nobody
+        self._progressed()  # who is gone holds up nobody
         if self._running:
             _log.warning("worker %d (pid %d) is gone: %s", worker.slot, worker.pid, worker.end_reason)
             self._restart(slot)
@@ -253,11 +257,13 @@ class WorkerPool:
             within_seconds=within_seconds,
         )
 
-    def _wake_waiting(self) -> None:
+    def _progressed(self) -> None:
         applied = self.applied_generation
         for generation, future in self._waiting:
             if generation <= applied and not future.done():
                 future.set_result(None)
+        if self._on_progress is not None:
+            self._on_progress()
 
     async def _start_worker(self, slot: _Slot) -> None:
         worker = await WorkerHandle.spawn(slot.number, self)

@@ -69,7 +69,7 @@ class Site:
         metrics: Callable[[], bytes] = lambda: b"up 1\n",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        app = make_app(backend, tokens=tokens, metrics=metrics, heartbeat_seconds=heartbeat_seconds)
+        app = make_app(backend, tokens=lambda: tokens, metrics=metrics, heartbeat_seconds=heartbeat_seconds)
         self.backend = backend
         self.server = AdminServer(app, "127.0.0.1", 0)
 

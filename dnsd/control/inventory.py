@@ -1,0 +1,230 @@
+"""Registering and removing nodes over the API, and taking agents' reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from dnsd.api.schemas import DesiredState, NodeOutcome, NodeRequest, ReportRequest
+from dnsd.config.settings import Settings
+from dnsd.control.actor import Actor
+from dnsd.control.publisher import Publisher
+from dnsd.control.views import MODE_NAMES, node_info, node_of
+from dnsd.control.writer import Decision, Moment, Writer
+from dnsd.errors import InvalidRequest, NodeConflict, StoreUnavailable
+from dnsd.model.node import NODE_ID, Monitor, Node, canonical_address
+from dnsd.model.report import Report
+from dnsd.model.state import Action, Change, Entity, HistoryEntry
+from dnsd.model.times import to_milliseconds
+from dnsd.stores.base import DrainStore
+
+log = logging.getLogger(__name__)
+
+# Reports are kept in the store together, this often. Unit: seconds.
+FLUSH_SECONDS = 1.0
+
+# The most addresses, labels or roles of one node: an inventory entry, not a dump. Unit: entries.
+MAX_ENTRIES = 64
+MAX_TEXT_SIZE = 255  # characters of a region, cluster, label key or label value
+
+
+class Inventory:
+    """Decides what becomes of registrations and reports.
+
+    Args:
+        settings: gives the present settings, which a reload replaces.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        publisher: Publisher,
+        store: DrainStore,
+        *,
+        settings: Callable[[], Settings],
+        clock: Callable[[], float],
+    ) -> None:
+        self._writer = writer
+        self._publisher = publisher
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._unkept: dict[str, Report] = {}
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    async def register(
+        self, key: str, request: NodeRequest, *, actor: Actor, if_revision: int | None = None
+    ) -> NodeOutcome:
+        """Register a node, or replace what is registered.
+
+        Raises:
+            InvalidRequest, NodeConflict, RevisionMoved, StoreUnavailable: nothing was written.
+        """
+        node = _node_from(key, request, roles=self._settings().roles)
+
+        def decide(moment: Moment) -> Decision[None]:
+            fleet = self._publisher.fleet
+            there = fleet.nodes.get(key)
+            same = there is not None and there.to_json() == node.to_json()
+            if there is not None and there.configured and not same:
+                raise NodeConflict(f"{key} is declared in the configuration: change it there and reload")
+            twin = next((other for other in fleet.nodes if other != key and other.lower() == key.lower()), None)
+            if twin is not None:
+                raise NodeConflict(f"{key} differs from node {twin} only by case")
+            reason = fleet.why_not_register(node)
+            if reason is not None:
+                raise NodeConflict(f"{key} cannot be named: {reason}")
+            if same:
+                return Decision(result=None)
+            action = Action.NODE_REGISTERED if there is None else Action.NODE_REPLACED
+            entry = _entry(action, key, moment, actor=actor, before=there, after=node)
+            return Decision(result=None, changes=[Change(Entity.NODE, key, node)], history=[entry])
+
+        _, revision, changed = await self._writer.write(decide, if_revision=if_revision)
+        fleet = self._publisher.fleet
+        info = node_info(fleet, node_of(fleet, key), now=self._clock())
+        return NodeOutcome(revision=revision, changed=changed, node=info)
+
+    async def remove(self, key: str, *, actor: Actor, if_revision: int | None = None) -> NodeOutcome:
+        """Remove a registered node. Its drains stay: one that comes back is still drained.
+
+        Raises:
+            UnknownNode, NodeConflict, RevisionMoved, StoreUnavailable: nothing was written.
+        """
+
+        def decide(moment: Moment) -> Decision[None]:
+            there = node_of(self._publisher.fleet, key)
+            if there.configured:
+                raise NodeConflict(f"{key} is declared in the configuration: remove it there and reload")
+            entry = _entry(Action.NODE_REMOVED, key, moment, actor=actor, before=there, after=None)
+            return Decision(result=None, changes=[Change(Entity.NODE, key, None)], history=[entry])
+
+        _, revision, changed = await self._writer.write(decide, if_revision=if_revision)
+        self._unkept.pop(key, None)
+        await self._store.drop_report(key)
+        return NodeOutcome(revision=revision, changed=changed, node=None)
+
+    # --- reports ------------------------------------------------------------------------------------------------
+
+    def report(self, key: str, request: ReportRequest) -> DesiredState:
+        """Take a report and answer what the node is to do. A report changes no mode.
+
+        Raises:
+            UnknownNode: there is no such node.
+            InvalidRequest: it speaks of roles that the node does not have.
+        """
+        fleet = self._publisher.fleet
+        node = node_of(fleet, key)
+        now = self._clock()
+        _check_report(node, request)
+        last = fleet.reports.get(key)
+        accepted = last is None or request.sequence > last.sequence
+        if accepted:
+            report = Report(
+                node=key,
+                sequence=request.sequence,
+                observed_at=request.observed_at,
+                received_at=to_milliseconds(now),
+                health={role: word == "up" for role, word in request.health.items()},
+                sessions={role: counts.model_dump() for role, counts in request.sessions.items()},
+                applied_revision=request.applied_revision,
+            )
+            self._publisher.report(report)
+            self._unkept[key] = report
+        modes = {role: MODE_NAMES[fleet.mode_of(key, role, now=now)] for role in node.roles}
+        return DesiredState(node=key, revision=fleet.revision, accepted=accepted, roles=modes)
+
+    async def run(self) -> None:
+        """Keep reports in the store until cancelled, so that a restarted server knows them."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Keep in the store what has come in since the last time."""
+        reports, self._unkept = self._unkept, {}
+        if not reports:
+            return
+        try:
+            await self._store.put_reports(list(reports.values()))
+        except StoreUnavailable as error:
+            log.debug("reports are not kept: %s", error)  # the follower reports the outage
+            self._unkept = {**reports, **self._unkept}
+
+
+def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Node:
+    if not NODE_ID.fullmatch(key):
+        raise InvalidRequest(f"{key!r} cannot be a node: one DNS label of letters, digits, - and _", field="node")
+    if not request.roles:
+        raise InvalidRequest("a node has at least one role", field="roles")
+    for role in request.roles:
+        if role not in roles:
+            raise InvalidRequest(f"unknown role {role!r}; the roles are {', '.join(roles)}", field="roles")
+    if not request.addresses:
+        raise InvalidRequest("a node has at least one address", field="addresses")
+    if request.monitor == Monitor.CHECK.value:
+        raise InvalidRequest("this version has no active checks: use agent or none", field="monitor")
+    _check_sizes(request)
+    try:
+        addresses = tuple(dict.fromkeys(canonical_address(text) for text in request.addresses))
+    except ValueError as error:
+        raise InvalidRequest(str(error), field="addresses") from None
+    return Node(
+        id=key,
+        addresses=addresses,
+        roles=tuple(dict.fromkeys(request.roles)),
+        region=request.region,
+        cluster=request.cluster,
+        location=_location(request.location),
+        weight=request.weight,
+        labels=dict(request.labels),
+        monitor=Monitor(request.monitor),
+    )
+
+
+def _check_sizes(request: NodeRequest) -> None:
+    for field in ("addresses", "roles", "labels"):
+        if len(getattr(request, field)) > MAX_ENTRIES:
+            raise InvalidRequest(f"more than {MAX_ENTRIES} {field}", field=field)
+    texts = [("region", request.region), ("cluster", request.cluster)]
+    texts += [("labels", text) for pair in request.labels.items() for text in pair]
+    for field, text in texts:
+        if text is not None and len(text) > MAX_TEXT_SIZE:
+            raise InvalidRequest(f"longer than {MAX_TEXT_SIZE} characters", field=field)
+
+
+def _location(value: list[float] | None) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if len(value) != 2 or not all(math.isfinite(part) for part in value):
+        raise InvalidRequest("a location is [latitude, longitude] in degrees", field="location")
+    latitude, longitude = value
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+        raise InvalidRequest("latitude is -90 to 90, longitude -180 to 180", field="location")
+    return latitude, longitude
+
+
+def _check_report(node: Node, request: ReportRequest) -> None:
+    for field, roles in (("health", request.health), ("sessions", request.sessions)):
+        for role in roles:
+            if role not in node.roles:
+                raise InvalidRequest(f"{node.id} does not have the role {role!r}", field=field)
+    if request.local_drains:
+        raise InvalidRequest("this version takes no drains from reports: place one over the API", field="local_drains")
+
+
+def _entry(
+    action: Action, key: str, moment: Moment, *, actor: Actor, before: Node | None, after: Node | None
+) -> HistoryEntry:
+    return HistoryEntry(
+        revision=moment.revision + 1,
+        at=moment.now,
+        actor=actor.name,
+        action=action,
+        node=key,
+        before=() if before is None else (before.to_json(),),
+        after=() if after is None else (after.to_json(),),
+    )

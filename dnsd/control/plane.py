@@ -1,0 +1,272 @@
+"""The control plane put together: one object behind the admin interface and every adapter.
+
+It owns the order in which its parts start and stop, and delegates everything else. It knows no HTTP and no signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from dnsd.api.schemas import (
+    ConsumerInfo,
+    DesiredState,
+    DrainInfo,
+    DrainOutcome,
+    DrainRequest,
+    Event,
+    HistoryInfo,
+    NodeInfo,
+    NodeOutcome,
+    NodeRequest,
+    NodeStatus,
+    PoolInfo,
+    Readiness,
+    ReleaseRequest,
+    ReportRequest,
+)
+from dnsd.config.settings import Settings
+from dnsd.control.actor import Actor
+from dnsd.control.consumers import Consumers
+from dnsd.control.drains import DrainService
+from dnsd.control.events import EventHub
+from dnsd.control.follower import Follower
+from dnsd.control.inventory import Inventory
+from dnsd.control.publisher import Publisher
+from dnsd.control.status import StatusReader
+from dnsd.control.supervisor import WorkerPool
+from dnsd.control.timekeeper import Timekeeper
+from dnsd.control.views import drain_infos, history_info, node_info, node_of, pool_info, pool_of
+from dnsd.control.writer import Writer
+from dnsd.core.fleet import Fleet, FleetSpec
+from dnsd.model.node import Node
+from dnsd.model.state import FleetState
+from dnsd.stores.base import DrainStore
+
+log = logging.getLogger(__name__)
+
+
+def build_fleet(settings: Settings, state: FleetState, *, now: float) -> Fleet:
+    """Return the fleet that a configuration and a store's state make together."""
+    spec = FleetSpec(
+        zones=settings.zones,
+        pools=settings.pools,
+        node_records=settings.node_records,
+        stale_after_seconds=settings.stale_after_seconds,
+    )
+    fleet = Fleet(spec, _configured(settings), state, now=now)
+    for name, reason in fleet.clashes.items():
+        log.warning("a registered node goes without its name %s: %s", name, reason)
+    return fleet
+
+
+def _configured(settings: Settings) -> Mapping[str, Node]:
+    return {key: replace(node, configured=True) for key, node in settings.nodes.items()}
+
+
+class ControlPlane:
+    """Everything of a server but its HTTP interface.
+
+    Args:
+        store: open, and closed by whoever opened it.
+        state: a consistent cut of it.
+        observe_propagation: told of each change's seconds from accepted to applied by all workers.
+        clock: gives the present instant.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: DrainStore,
+        state: FleetState,
+        *,
+        observe_propagation: Callable[[float], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.hub = EventHub(revision=state.revision)
+        self.workers = WorkerPool(listen=settings.listen, count=settings.workers, on_progress=self._workers_progressed)
+        self.publisher = Publisher(
+            build_fleet(settings, state, now=clock()),
+            self.workers,
+            events=self.hub,
+            clock=clock,
+            observe_propagation=observe_propagation,
+        )
+        self.follower = Follower(
+            store, self.publisher, rebuild=lambda cut: self._build_again(self.settings, cut), clock=clock
+        )
+        writer = Writer(store, self.publisher, self.follower, clock=clock)
+        self._drains = DrainService(writer, self.publisher, settings=lambda: self.settings)
+        self._inventory = Inventory(writer, self.publisher, store, settings=lambda: self.settings, clock=clock)
+        self._consumers = Consumers(settings.server_id, store, self.publisher, clock=clock)
+        self._status = StatusReader(self.publisher, self._consumers)
+        self._timekeeper = Timekeeper(self.publisher, self._drains, clock=clock)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the workers; returns when all of them answer.
+
+        Raises:
+            StartError: one line that says why; nothing is left running.
+        """
+        await self.workers.start(self.publisher.snapshot())
+        self.publisher.workers_progressed()
+
+    async def run(self) -> None:
+        """Do what goes on by itself until cancelled.
+
+        Raises:
+            ExceptionGroup: a part failed in a way that it does not know; the server should end rather than limp on.
+        """
+        parts: tuple[Coroutine[Any, Any, None], ...] = (
+            self.follower.run(),
+            self._timekeeper.run(),
+            self._consumers.run(),
+            self._inventory.run(),
+        )
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+
+    async def stop(self) -> None:
+        """End event streams and workers, and keep what has not been kept yet."""
+        self.hub.close()
+        await self.workers.stop()
+        await self._inventory.flush()
+
+    async def reload(self, settings: Settings) -> None:
+        """Serve other settings from now on; the caller has checked that a reload can change what differs.
+
+        Raises:
+            StoreUnavailable: the state cannot be read; everything stays as it is.
+        """
+        fleet = self._build_again(settings, await self.follower.load())
+        self.settings = settings
+        self.publisher.replace(fleet)
+
+    def _build_again(self, settings: Settings, state: FleetState) -> Fleet:
+        """Return a fleet anew; the reports that have come in are younger than those kept in the store."""
+        reports = dict(state.reports)
+        for report in self.publisher.fleet.reports.values():
+            kept = reports.get(report.node)
+            if kept is None or kept.received_at < report.received_at:
+                reports[report.node] = report
+        return build_fleet(settings, replace(state, reports=reports), now=self.clock())
+
+    def _workers_progressed(self) -> None:
+        self.publisher.workers_progressed()
+
+    def announce(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Tell those who listen to events of something that makes no revision."""
+        self.hub.publish(Event(revision=None, at=self.clock(), type=kind, detail=dict(detail)))
+
+    # --- writes (admin.backend.Backend) -------------------------------------------------------------------------
+
+    async def place_drain(
+        self, node: str, request: DrainRequest, *, actor: Actor, if_revision: int | None
+    ) -> DrainOutcome:
+        """Place a drain, or change its holder's."""
+        return await self._drains.place(node, request, actor=actor, if_revision=if_revision)
+
+    async def release_drain(
+        self, node: str, request: ReleaseRequest, *, actor: Actor, if_revision: int | None
+    ) -> DrainOutcome:
+        """Release drains."""
+        return await self._drains.release(node, request, actor=actor, if_revision=if_revision)
+
+    async def with_applied(self, outcome: DrainOutcome, *, wait_seconds: float) -> DrainOutcome:
+        """Return an outcome with who has applied it and who has not, after waiting for all live consumers."""
+        if wait_seconds > 0:
+            await self._consumers.wait_applied(outcome.revision, timeout_seconds=wait_seconds)
+        applied, pending = self._consumers.progress(outcome.revision)
+        return outcome.model_copy(update={"applied": applied, "pending": pending})
+
+    async def register_node(
+        self, node: str, request: NodeRequest, *, actor: Actor, if_revision: int | None
+    ) -> NodeOutcome:
+        """Register or replace a node."""
+        return await self._inventory.register(node, request, actor=actor, if_revision=if_revision)
+
+    async def remove_node(self, node: str, *, actor: Actor, if_revision: int | None) -> NodeOutcome:
+        """Remove a registered node."""
+        return await self._inventory.remove(node, actor=actor, if_revision=if_revision)
+
+    async def report(self, node: str, request: ReportRequest) -> DesiredState:
+        """Take an agent's report."""
+        return self._inventory.report(node, request)
+
+    # --- reads --------------------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The revision that is published."""
+        return self.publisher.fleet.revision
+
+    def nodes(self) -> list[NodeInfo]:
+        """Return every node, by id."""
+        fleet, now = self.publisher.fleet, self.clock()
+        return [node_info(fleet, fleet.nodes[key], now=now) for key in sorted(fleet.nodes)]
+
+    def node(self, node: str) -> NodeInfo:
+        """Return one node."""
+        fleet = self.publisher.fleet
+        return node_info(fleet, node_of(fleet, node), now=self.clock())
+
+    def drains(self) -> list[DrainInfo]:
+        """Return the drains that are scheduled or active."""
+        now = self.clock()
+        return drain_infos((each for each in self.publisher.fleet.all_drains() if not each.expired(now)), now=now)
+
+    def pools(self) -> list[PoolInfo]:
+        """Return every pool, in the order of the configuration."""
+        fleet = self.publisher.fleet
+        return [pool_info(fleet, pool) for pool in fleet.pools.values()]
+
+    def pool(self, owner: str) -> PoolInfo:
+        """Return one pool."""
+        fleet = self.publisher.fleet
+        return pool_info(fleet, pool_of(fleet, owner))
+
+    def status(self, node: str) -> NodeStatus:
+        """Return how far a node's drain has come."""
+        return self._status.status(node, now=self.clock())
+
+    async def consumers(self) -> list[ConsumerInfo]:
+        """Return every consumer."""
+        return self._consumers.infos()
+
+    async def history(
+        self, *, node: str | None, before: int | None, limit: int
+    ) -> tuple[list[HistoryInfo], int | None]:
+        """Return a page of history, newest first."""
+        entries, cursor = await self.store.history(node=node, before=before, limit=limit)
+        return [history_info(entry) for entry in entries], cursor
+
+    def events(self, *, after: int | None) -> AsyncIterator[Event]:
+        """Follow what happens."""
+        return self.hub.listen(after=after)
+
+    def readiness(self) -> Readiness:
+        """Say whether the server answers as it should; an outage of the store is told but is no reason to leave."""
+        serving = [worker for worker in self.workers.workers if worker.ready]
+        problems = []
+        if not self.follower.store_up:
+            problems.append("the store is unavailable: drains cannot be changed")
+        if len(serving) < self.settings.workers:
+            problems.append(f"{len(serving)} of {self.settings.workers} workers answer")
+        return Readiness(
+            ready=bool(serving),
+            generation=self.workers.applied_generation,
+            revision=self.revision,
+            workers=len(serving),
+            problems=problems,
+        )

@@ -1,0 +1,200 @@
+"""From changes of the fleet to generations in the workers, and back: what has been applied, since when.
+
+It owns the one `Fleet` that all of the control process reads. It knows no store and no HTTP: whoever has accepted
+changes, a report or the passing of time to tell calls it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from dnsd.api.schemas import Event
+from dnsd.control.events import EventHub
+from dnsd.control.progress import DepartureLog
+from dnsd.core.fleet import Fleet, OverlayChange, Withdrawal
+from dnsd.core.records import Delta, Snapshot
+from dnsd.model.drain import Drain
+from dnsd.model.report import Report
+from dnsd.model.state import ChangeRecord, Entity
+
+log = logging.getLogger(__name__)
+
+# Revisions whose propagation time is remembered, for the answers to those who placed them. Unit: revisions.
+LAGS_KEPT = 10_000
+
+
+class Workers(Protocol):
+    """What the publisher needs of the answer workers."""
+
+    @property
+    def applied_generation(self) -> int:
+        """The generation that every serving worker has applied."""
+
+    def publish(self, delta: Delta) -> None:
+        """Hand a generation to every worker; never waits."""
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Hand a whole new snapshot to every worker; never waits."""
+
+
+class Publisher:
+    """Publishes a fleet to the workers.
+
+    Args:
+        clock: gives the present instant.
+        observe_propagation: told of each change's seconds from accepted to applied by all workers.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        workers: Workers,
+        *,
+        events: EventHub,
+        clock: Callable[[], float],
+        observe_propagation: Callable[[float], None],
+    ) -> None:
+        self.fleet = fleet
+        self.generation = 1
+        self.departures = DepartureLog()
+        self.started_at = clock()
+        self.applied_at = self.started_at
+        self._workers = workers
+        self._events = events
+        self._clock = clock
+        self._observe_propagation = observe_propagation
+        self._waiting: deque[tuple[int, ChangeRecord]] = deque()
+        self._lags: dict[int, float] = {}
+        self._last_change_of: dict[str, int] = {}
+        self._applied_generation = 0
+        self._applied_revision = 0
+        self._revision_of: deque[tuple[int, int]] = deque([(1, fleet.revision)])
+        self._progressed = asyncio.Event()
+        self.transitions_changed = asyncio.Event()
+
+    def snapshot(self) -> Snapshot:
+        """Return all that the workers answer from, as it stands."""
+        return Snapshot(self.generation, self.fleet.revision, self.fleet.spec.zones, dict(self.fleet.overlay))
+
+    # --- towards the workers ------------------------------------------------------------------------------------
+
+    def apply(self, records: Sequence[ChangeRecord]) -> None:
+        """Publish accepted changes; those that are in already are passed over."""
+        fresh = [record for record in records if record.revision > self.fleet.revision]
+        if not fresh:
+            return
+        change = self.fleet.apply(fresh, now=self._clock())
+        self._publish(change)
+        for record in fresh:
+            self._waiting.append((self.generation, record))
+            self._last_change_of[record.change.node] = record.revision
+            self._events.publish(_event_of(record))
+
+    def report(self, report: Report) -> None:
+        """Take a node's report; nothing is published where it changes no answer."""
+        change = self.fleet.report(report, now=self._clock())
+        if not change.empty:
+            self._publish(change)
+        self.transitions_changed.set()
+
+    def tick(self) -> None:
+        """Publish what time alone has changed."""
+        change = self.fleet.tick(now=self._clock())
+        if not change.empty:
+            self._publish(change)
+
+    def replace(self, fleet: Fleet) -> None:
+        """Publish another fleet in place of the present one: after a reload, or when changes were missed."""
+        before, self.fleet = self.fleet, fleet
+        removed = before.overlay.keys() - fleet.overlay.keys()
+        put = {name: node for name, node in fleet.overlay.items() if before.overlay.get(name) != node}
+        change = OverlayChange(put=put, removed=set(removed), withdrawn=_no_longer_named(before, fleet))
+        if fleet.spec.zones is before.spec.zones:
+            self._publish(change)
+            return
+        self._begin_generation(change)
+        self._workers.load(self.snapshot())
+
+    def _publish(self, change: OverlayChange) -> None:
+        self._begin_generation(change)
+        delta = Delta(self.generation, self.fleet.revision, put=change.put, removed=tuple(sorted(change.removed)))
+        self._workers.publish(delta)
+
+    def _begin_generation(self, change: OverlayChange) -> None:
+        self.generation += 1
+        self._revision_of.append((self.generation, self.fleet.revision))
+        self.departures.withdraw(change.withdrawn, generation=self.generation)
+        self.transitions_changed.set()
+
+    # --- back from the workers ----------------------------------------------------------------------------------
+
+    def workers_progressed(self) -> None:
+        """Take note of what every worker has applied by now; called at each acknowledgement."""
+        applied = self._workers.applied_generation
+        if applied <= self._applied_generation:
+            return
+        now = self._clock()
+        self._applied_generation = applied
+        while self._revision_of and self._revision_of[0][0] <= applied:
+            self._applied_revision = self._revision_of.popleft()[1]
+        self.applied_at = now
+        self.departures.applied(applied, now=now)
+        while self._waiting and self._waiting[0][0] <= applied:
+            _, record = self._waiting.popleft()
+            lag = max(0.0, now - record.at)
+            self._observe_propagation(lag)
+            self._lags[record.revision] = lag
+            if len(self._lags) > LAGS_KEPT:
+                del self._lags[next(iter(self._lags))]
+        self._progressed.set()
+        self._progressed = asyncio.Event()
+
+    @property
+    def applied_revision(self) -> int:
+        """The revision that every serving worker has applied."""
+        return self._applied_revision
+
+    def lag_of(self, revision: int) -> float | None:
+        """Return a revision's seconds from accepted to applied; None: not applied yet, or too long ago."""
+        return self._lags.get(revision)
+
+    def last_change_of(self, node: str) -> int:
+        """Return the revision of the last change about a node; for one from before the start, that of the start."""
+        return self._last_change_of.get(node, 0)
+
+    async def wait_applied(self, revision: int, *, timeout_seconds: float) -> bool:
+        """Wait until every serving worker has applied a revision; say whether they have in time."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._applied_revision < revision:
+                    await self._progressed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _no_longer_named(before: Fleet, after: Fleet) -> list[Withdrawal]:
+    gone: list[Withdrawal] = []
+    for owner, pool in before.pools.items():
+        still = after.named(owner)
+        gone.extend(Withdrawal(node, role, pool.ttl) for node, role in sorted(before.named(owner) - still))
+    return gone
+
+
+def _event_of(record: ChangeRecord) -> Event:
+    change = record.change
+    if change.entity is Entity.DRAIN:
+        kind = "drain" if change.value is not None else "drain-removed"
+        node, role, holder = change.key.split("/")
+        detail = {"role": role, "holder": holder}
+        if isinstance(change.value, Drain):
+            detail = change.value.to_json()
+    else:
+        kind = "node" if change.value is not None else "node-removed"
+        node = change.key
+        detail = {} if change.value is None else change.value.to_json()
+    return Event(revision=record.revision, at=record.at, type=kind, node=node, detail=detail)

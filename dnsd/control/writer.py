@@ -1,0 +1,113 @@
+"""Commits decided on the very revision that they land on.
+
+A decision is made from the fleet as it stands at one revision; the store takes it only if it is still there. If
+somebody else came first, the writer catches up and decides again, so that what a decision rested on (a floor, a
+drain's being there) still holds when it lands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from dnsd.control.follower import Follower
+from dnsd.control.publisher import Publisher
+from dnsd.errors import RevisionConflict, RevisionMoved, StoreUnavailable
+from dnsd.model.state import Change, ChangeRecord, HistoryEntry
+from dnsd.model.times import to_milliseconds
+from dnsd.stores.base import DrainStore
+
+# How often a commit is decided anew because other servers keep coming first. Unit: attempts.
+MAX_ATTEMPTS = 50
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Generic[ResultT]):
+    """What a writer wants done, and what it answers then.
+
+    Args:
+        changes: empty: nothing is to be written.
+        history: what to append; entries name the revision that the commit leads to.
+    """
+
+    result: ResultT
+    changes: Sequence[Change] = ()
+    history: Sequence[HistoryEntry] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a decision is made on.
+
+    Args:
+        revision: of the fleet; the first change that is decided makes the next one.
+        now: instant, in whole milliseconds.
+    """
+
+    revision: int
+    now: float
+
+
+class Writer:
+    """The one way to the store's commits in a control process."""
+
+    def __init__(
+        self, store: DrainStore, publisher: Publisher, follower: Follower, *, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._follower = follower
+        self._clock = clock
+        # Writers of this process would only conflict with each other.
+        self._turn = asyncio.Lock()
+
+    async def write(
+        self, decide: Callable[[Moment], Decision[ResultT]], *, if_revision: int | None = None
+    ) -> tuple[ResultT, int, bool]:
+        """Decide, commit and publish.
+
+        Args:
+            decide: called with the present moment, again after each conflict; raises what the caller is to see.
+            if_revision: the only revision on which the caller wants it done; None: any.
+
+        Returns:
+            The decision's result, the revision it holds at, and whether anything was written.
+
+        Raises:
+            RevisionMoved: the fleet is at another revision than `if_revision`.
+            StoreUnavailable: nothing was acknowledged.
+        """
+        async with self._turn:
+            for _ in range(MAX_ATTEMPTS):
+                moment = Moment(self._publisher.fleet.revision, to_milliseconds(self._clock()))
+                if if_revision is not None and if_revision != moment.revision:
+                    raise RevisionMoved(f"the revision is {moment.revision}, not {if_revision}")
+                decision = decide(moment)
+                if not decision.changes:
+                    return decision.result, moment.revision, False
+                try:
+                    revision = await self._commit(decision, moment)
+                except RevisionConflict:
+                    await self._follower.catch_up()
+                    continue
+                except StoreUnavailable as error:
+                    self._follower.note_down(error)
+                    raise
+                return decision.result, revision, True
+        raise StoreUnavailable(f"others changed the store {MAX_ATTEMPTS} times in a row; try again")
+
+    async def _commit(self, decision: Decision[ResultT], moment: Moment) -> int:
+        revision = await self._store.commit(
+            expected_revision=moment.revision, changes=decision.changes, history=decision.history, at=moment.now
+        )
+        self._publisher.apply(
+            [
+                ChangeRecord(moment.revision + step, moment.now, change)
+                for step, change in enumerate(decision.changes, start=1)
+            ]
+        )
+        return revision

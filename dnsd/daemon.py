@@ -1,1 +1,0 @@
-"""Composition: the control process put together from its parts."""

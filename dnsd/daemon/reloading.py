@@ -1,0 +1,71 @@
+"""SIGHUP: the configuration and the zones anew, all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from dnsd.config.loading import load_settings
+from dnsd.config.reload import needs_restart
+from dnsd.config.settings import Settings
+from dnsd.control.plane import ControlPlane
+from dnsd.errors import ConfigurationError, Problem, StoreUnavailable
+
+log = logging.getLogger("dnsd")
+
+
+class Reloader:
+    """Reloads a control plane's settings from the file that they came from.
+
+    Attributes:
+        counts: reloads by result, `ok` or `failed`.
+    """
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.counts: dict[str, int] = {"ok": 0, "failed": 0}
+        self._plane = plane
+
+    async def run(self, asked: asyncio.Event) -> None:
+        """Reload each time that it is asked for, until cancelled; several requests at once are one."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Load, check and serve the configuration as it is now, or go on as before and say why."""
+        old = self._plane.settings
+        try:
+            # A thread: a large zone takes a while, and drains must not wait for it.
+            new = await asyncio.to_thread(load_settings, old.path)
+            _refuse_restart(old, new)
+            await self._plane.reload(new)
+        except ConfigurationError as error:
+            self._failed(error.problems)
+        except StoreUnavailable as error:
+            self._failed([Problem(str(old.path), 0, "", "store-unavailable", str(error))])
+        else:
+            self.counts["ok"] += 1
+            for warning in new.warnings:
+                log.warning("%s", warning)
+            log.info("reloaded %s: generation %d", new.path, self._plane.publisher.generation)
+            self._plane.announce("reload", {"ok": True})
+
+    def _failed(self, problems: Sequence[Problem]) -> None:
+        self.counts["failed"] += 1
+        log.error("not reloaded, the state from before goes on serving: %d problems", len(problems))
+        for problem in problems:
+            log.error("%s", problem)
+        self._plane.announce("reload", {"ok": False, "problems": [str(problem) for problem in problems]})
+
+
+def _refuse_restart(old: Settings, new: Settings) -> None:
+    keys = needs_restart(old, new)
+    if keys:
+        raise ConfigurationError(
+            [
+                Problem(str(new.path), 0, key, "needs-restart", "a reload cannot change this; restart the server")
+                for key in keys
+            ]
+        )

@@ -1,0 +1,48 @@
+"""The values behind the metrics, read from a control plane at the moment of a scrape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import dns.rcode
+
+from admin.metrics import MetricsSample
+from dnsd.control.plane import ControlPlane
+from dnsd.model.drain import Mode
+
+
+def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
+    """Return what the metrics show now."""
+    fleet, now = plane.publisher.fleet, plane.clock()
+    pools = {owner: fleet.members_of(owner) for owner in fleet.pools}
+    active = [drain for drain in fleet.all_drains() if drain.active(now)]
+    members: Counter[tuple[str, str]] = Counter()
+    for owner, everyone in pools.items():
+        members.update({(owner, state): 0 for state in ("serving", "drained", "unhealthy")})
+        for member in everyone:
+            drained = member.mode is not Mode.NORMAL
+            state = "drained" if drained else "unhealthy" if not member.health.serves else "serving"
+            members[owner, state] += 1
+    return MetricsSample(
+        queries=_queries(plane),
+        answer_generation=plane.workers.applied_generation,
+        store_revision=fleet.revision,
+        applied_revision=plane.publisher.applied_revision,
+        pool_members=members,
+        pool_fail_open={owner: fleet.selection_of(owner).tier.fails_open for owner in fleet.pools},
+        drains=Counter((drain.mode.text, drain.role) for drain in active),
+        drain_age_seconds={
+            (drain.node, drain.role, drain.holder): now - max(drain.starts_at, drain.created_at) for drain in active
+        },
+        drains_indefinite=sum(drain.expires_at is None for drain in fleet.all_drains()),
+        store_up=plane.follower.store_up,
+        state_age_seconds=max(0.0, now - plane.follower.seen_at),
+        worker_restarts=plane.workers.restarts,
+        reloads=reloads,
+    )
+
+
+def _queries(plane: ControlPlane) -> dict[tuple[str, str], int]:
+    counts = plane.workers.counters().queries
+    return {(transport, dns.rcode.to_text(dns.rcode.Rcode(rcode))): n for (transport, rcode), n in counts.items()}

@@ -1,0 +1,125 @@
+"""`dnsd serve`: from a configuration file to answers, until SIGTERM.
+
+starting ──► serving ──SIGHUP──► serving (with the new state, or the old one and a report of what is wrong)
+    │           └──SIGTERM, SIGINT──► stopping ──► ended (0)
+    └──anything that is in the way──► ended (1), or (2) for a configuration
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from admin.app import make_app
+from admin.metrics import Metrics
+from admin.server import AdminServer
+from dnsd.config.loading import load_settings
+from dnsd.config.settings import Settings
+from dnsd.control.instance import Instance
+from dnsd.control.plane import ControlPlane
+from dnsd.daemon.reloading import Reloader
+from dnsd.daemon.sampling import sample
+from dnsd.errors import ConfigurationError, StartError, StoreUnavailable
+from dnsd.stores.opening import open_store
+
+log = logging.getLogger("dnsd")
+
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
+
+
+def serve(path: Path) -> int:
+    """Run a server until it is told to end.
+
+    Returns:
+        The exit status: 0 ended as told, 1 could not start or failed, 2 the configuration is not usable.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = load_settings(path)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)  # noqa: T201 - what a person who runs the command reads
+        return EXIT_CONFIGURATION
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    try:
+        asyncio.run(_run(settings))
+    except (StartError, StoreUnavailable) as error:
+        print(f"dnsd: {error}", file=sys.stderr)  # noqa: T201 - as above
+        return EXIT_FAILED
+    except ExceptionGroup:
+        log.critical("a part of the server failed; ending, so that it can be started anew", exc_info=True)
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+async def _run(settings: Settings) -> None:
+    """Start everything in its order, wait, and end everything in the opposite order."""
+    stop = asyncio.Event()
+    reload = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+
+    async with contextlib.AsyncExitStack() as stack:
+        instance = Instance(settings.listen)
+        await instance.acquire()
+        stack.push_async_callback(instance.release)
+
+        store = open_store(settings.store_url, prefix=settings.store_prefix, base=settings.path.parent)
+        await store.open()
+        stack.push_async_callback(store.close)
+
+        metrics = Metrics(lambda: sample(plane, reloads=reloader.counts))
+        plane = ControlPlane(settings, store, await store.load(), observe_propagation=metrics.observe_propagation)
+        reloader = Reloader(plane)
+        app = make_app(plane, tokens=lambda: plane.settings.tokens, metrics=metrics.render)
+        await plane.start()
+        stack.push_async_callback(plane.stop)
+        # From here on no worker of an earlier dnsd answers any more: what is acknowledged now, holds everywhere.
+        await instance.take_over()
+
+        admin = AdminServer(app, *settings.admin_listen)
+        await admin.start()
+        stack.push_async_callback(admin.stop)
+        _say_ready(plane, admin, store.label)
+        await _serve_until(stop, reload, plane, reloader)
+        log.info("stopping")
+
+
+async def _serve_until(stop: asyncio.Event, reload: asyncio.Event, plane: ControlPlane, reloader: Reloader) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    running = asyncio.create_task(plane.run())
+    reloading = asyncio.create_task(reloader.run(reload))
+    tasks: tuple[asyncio.Task[Any], ...] = (stopping, running, reloading)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, reloading):
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _say_ready(plane: ControlPlane, admin: AdminServer, store: str) -> None:
+    settings = plane.settings
+    addresses = ", ".join(endpoint.text for endpoint in settings.listen)
+    fleet = plane.publisher.fleet
+    log.info(
+        "%s answers on %s with %d workers: %d zones, %d pools, %d nodes",
+        settings.server_id,
+        addresses,
+        settings.workers,
+        len(settings.zones),
+        len(fleet.pools),
+        len(fleet.nodes),
+    )
+    log.info("admin on http://%s, store %s at revision %d", admin.endpoint.text, store, plane.revision)
