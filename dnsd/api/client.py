@@ -236,7 +236,7 @@ class Client:
 
     async def _all(self, path: str, *, page: type[Page[ItemT]]) -> Page[ItemT]:
         items = [item async for answer in self._pages(path, page=page) for item in answer.items]
-        return page(items=items)
+        return page(items=items, next=None)
 
 
 def _precondition(revision: int | None) -> dict[str, str]:

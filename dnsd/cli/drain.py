@@ -1,0 +1,189 @@
+"""`dnsd drain` and `dnsd undrain`: the two commands that change what a fleet serves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from dnsd.api.errors import ServerUnreachable
+from dnsd.cli.connection import DURATION, INSTANT, NODE, Connection, refuse_together, talks_to_server
+from dnsd.cli.failures import ExitStatus
+from dnsd.cli.output import clean, complain, show_json
+from dnsd.cli.sentences import placed, released
+
+if TYPE_CHECKING:
+    from dnsd.api.client import Client
+    from dnsd.api.schemas import DrainOutcome
+
+# With --wait and without --timeout. Unit: seconds.
+DEFAULT_WAIT_SECONDS = 30.0
+
+roles_option = click.option(
+    "--role", "roles", multiple=True, metavar="ROLE", help="Only this role; may be repeated. Without: all roles."
+)
+wait_option = click.option(
+    "--wait", type=click.Choice(["applied"]), help="Return only when every consumer has applied it."
+)
+timeout_option = click.option(
+    "--timeout",
+    type=DURATION,
+    help=f"How long to wait at most, as 30s; with --wait for the consumers (without this option "
+    f"{DEFAULT_WAIT_SECONDS:.0f}s), else for the answer.",
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dnsd drain edge-1 --role edge --reason "kernel update"
+  dnsd drain edge-1 --reason "disk" --mode maintenance --for 90m --wait applied
+  dnsd drain edge-1 --reason "rack move" --at 2026-01-31T16:00:00Z --until 2026-01-31T20:00:00Z
+  dnsd drain edge-1 --reason "what if" --dry-run
+
+Interrupted with Ctrl-C, a drain that the server has accepted stands."""
+)
+@click.argument("node", type=NODE)
+@roles_option
+@click.option(
+    "--mode",
+    type=click.Choice(["draining", "maintenance"]),
+    default="draining",
+    show_default=True,
+    help="draining: no new work. maintenance: used for nothing.",
+)
+@click.option("--for", "for_seconds", type=DURATION, help="Until so long from now, as 90m. Default: the server's.")
+@click.option("--until", "until", type=INSTANT, help="Until then, as 2026-01-31T16:00:00Z.")
+@click.option("--indefinite", is_flag=True, help="Until somebody releases it.")
+@click.option("--at", "starts_at", type=INSTANT, help="From then on, as 2026-01-31T12:00:00Z. Default: now.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; shown to everybody who asks.")
+@click.option("--holder", metavar="HOLDER", help="Whose drain it is. Default: your name.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing; --wait has no effect.")
+@click.option("--force", is_flag=True, help="Place it even where a pool falls below its floor.")
+@wait_option
+@timeout_option
+@talks_to_server
+def drain(
+    connection: Connection,
+    *,
+    node: str,
+    roles: tuple[str, ...],
+    mode: str,
+    for_seconds: float | None,
+    until: float | None,
+    indefinite: bool,
+    starts_at: float | None,
+    reason: str,
+    holder: str | None,
+    dry_run: bool,
+    force: bool,
+    wait: str | None,
+    timeout: float | None,
+) -> None:
+    """Take NODE out of the pools of its roles; its own names go on resolving."""
+    refuse_together({"--for": for_seconds is not None, "--until": until is not None, "--indefinite": indefinite})
+    from dnsd.api.schemas import DrainRequest
+
+    request = DrainRequest(
+        roles=list(roles) or None,
+        mode=mode,
+        reason=reason,
+        holder=holder,
+        expires_in=for_seconds,
+        expires_at=until,
+        indefinite=indefinite,
+        starts_at=starts_at,
+        force=force,
+        dry_run=dry_run,
+    )
+    wait_seconds = _wait_seconds(wait, timeout) if not dry_run else None
+    outcome = _write(
+        connection,
+        lambda client: client.place_drain(node, request, wait_seconds=wait_seconds),
+        timeout_seconds=timeout,
+        doubt=f"if the server accepted it, the drain of {node} stands: see `dnsd drains`, release it with "
+        f"`dnsd undrain {node}`",
+    )
+    _finish(connection, outcome, lines=placed(outcome, node=node), wait_seconds=wait_seconds, what="the drain stands")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  dnsd undrain edge-1
+  dnsd undrain edge-1 --role edge --holder os-update --wait applied"""
+)
+@click.argument("node", type=NODE)
+@roles_option
+@click.option("--holder", metavar="HOLDER", help="Release this holder's drains. Default: your own.")
+@click.option("--all-holders", is_flag=True, help="Release everybody's drains.")
+@wait_option
+@timeout_option
+@talks_to_server
+def undrain(
+    connection: Connection,
+    *,
+    node: str,
+    roles: tuple[str, ...],
+    holder: str | None,
+    all_holders: bool,
+    wait: str | None,
+    timeout: float | None,
+) -> None:
+    """Release your drains of NODE, so that it serves again unless somebody else holds it."""
+    refuse_together({"--holder": holder is not None, "--all-holders": all_holders})
+    from dnsd.api.schemas import ReleaseRequest
+
+    request = ReleaseRequest(roles=list(roles) or None, holder=holder, all_holders=all_holders)
+    wait_seconds = _wait_seconds(wait, timeout)
+    outcome = _write(
+        connection,
+        lambda client: client.release_drain(node, request, wait_seconds=wait_seconds),
+        timeout_seconds=timeout,
+        doubt=f"the server may have released the drain of {node}: see `dnsd drains`",
+    )
+    _finish(connection, outcome, lines=released(outcome, node=node), wait_seconds=wait_seconds, what="it is released")
+
+
+def _wait_seconds(wait: str | None, timeout_seconds: float | None) -> float | None:
+    if wait is None:
+        return None
+    return DEFAULT_WAIT_SECONDS if timeout_seconds is None else timeout_seconds
+
+
+def _write(
+    connection: Connection,
+    work: Callable[[Client], Awaitable[DrainOutcome]],
+    *,
+    timeout_seconds: float | None,
+    doubt: str,
+) -> DrainOutcome:
+    """Send a write; where its answer never came, say that it may stand nonetheless.
+
+    Args:
+        doubt: the sentence that says so.
+    """
+    try:
+        return connection.ask(work, timeout_seconds=timeout_seconds)
+    except KeyboardInterrupt:
+        complain(f"interrupted; {doubt}")
+        raise
+    except ServerUnreachable as error:
+        if error.sent:
+            complain(doubt)
+        raise
+
+
+def _finish(
+    connection: Connection, outcome: DrainOutcome, *, lines: Iterable[str], wait_seconds: float | None, what: str
+) -> None:
+    if connection.as_json:
+        show_json(outcome)
+    else:
+        for line in lines:
+            click.echo(clean(line))
+    if wait_seconds is not None and outcome.pending:
+        late = ", ".join(f"{consumer.consumer} ({consumer.kind})" for consumer in outcome.pending)
+        complain(f"timed out: {what}, and not all have applied revision {outcome.revision}; pending: {late}")
+        click.get_current_context().exit(ExitStatus.TIMED_OUT)

@@ -1,0 +1,134 @@
+"""`dnsd nodes`, `pools`, `drains`, `consumers`, `history` and `status`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dnsd.api.schemas import ConsumerInfo, DrainInfo, HistoryInfo, NodeInfo, NodeStatus, Page, PendingAt, PoolInfo
+from tests.cli.conftest import Run
+from tests.cli.fakeserver import FakeServer
+
+PAGES: list[tuple[str, type[Page[Any]], int]] = [
+    ("nodes", Page[NodeInfo], 4),
+    ("pools", Page[PoolInfo], 1),
+    ("drains", Page[DrainInfo], 2),
+    ("consumers", Page[ConsumerInfo], 1),
+    ("history", Page[HistoryInfo], 2),
+]
+
+
+@pytest.fixture
+def drained(run: Run, server: FakeServer) -> FakeServer:
+    assert run("drain", "edge-1", "--role", "edge", "--reason", "kernel [6.1]").exit_code == 0
+    assert run("drain", "edge-2", "--reason", "a\x1b[31m\nb", "--indefinite", "--holder", "os-update").exit_code == 0
+    return server
+
+
+@pytest.mark.parametrize(("command", "page", "count"), PAGES)
+def test_json_lists_are_one_page_of_the_interface(
+    run: Run, drained: FakeServer, command: str, page: type[Page[Any]], count: int
+) -> None:
+    """However many pages the server made of it, --json prints one document of the same shape, with all items."""
+    drained.page_size = 1
+    result = run(command, "--json")
+    document = page.model_validate_json(result.stdout)
+    assert (result.exit_code, len(document.items), document.next) == (0, count, None)
+    assert json.loads(result.stdout) == document.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("command", "page", "count"), PAGES)
+def test_a_list_in_a_pipe_is_one_plain_line_for_each_row(
+    run: Run, drained: FakeServer, command: str, page: type[Page[Any]], count: int
+) -> None:
+    """A pipe gets a line of titles and a line for each row, without colour, boxes or control characters."""
+    result = run(command, COLUMNS="20", TERM="xterm-256color")
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (0, count + 1)
+    assert lines[0] == lines[0].upper()
+    assert [line for line in lines if not line.isprintable() or line != line.rstrip() or "│" in line] == []
+
+
+def test_nodes_show_each_role(run: Run, server: FakeServer) -> None:
+    """A node's row has its role, mode, health and every address."""
+    assert run("nodes").stdout.splitlines()[:2] == [
+        "NODE    ROLE  MODE    HEALTH  SERVING  REGION  WEIGHT  ADDRESSES",
+        "edge-1  edge  normal  up      yes      eu         100  192.0.2.11,2001:db8::1",
+    ]
+
+
+def test_pools_say_who_is_out_and_why(run: Run, drained: FakeServer) -> None:
+    """A pool's row has what serves, the floor, and the reason for each node that is out."""
+    out = "edge-1: draining for ops; edge-2: draining for os-update"
+    assert run("pools").stdout.splitlines() == [
+        "POOL               ROLE  SERVING  TOTAL  FLOOR  KEPT  ANSWERS FROM  OUT",
+        f"edge.example.org.  edge        2      4      2  yes   serving       {out}",
+    ]
+
+
+def test_drains_say_when_they_end(run: Run, drained: FakeServer) -> None:
+    """Times are relative and absolute, an indefinite drain says never, and brackets in a reason are kept."""
+    first, second = run("drains").stdout.splitlines()[1:]
+    assert "(2026-01-31T16:00:00Z)" in first
+    assert first.endswith("kernel [6.1]")
+    assert second.split()[:5] == ["edge-2", "all", "draining", "os-update", "active"]
+    assert " never " in second
+    assert second.endswith(r"a\x1b[31m\nb")
+
+
+def test_consumers_that_are_behind_are_shown(run: Run, server: FakeServer) -> None:
+    """A consumer's row has its revision, whether it is behind, and a dash for a lag that nobody knows."""
+    server.pending = [PendingAt(consumer="rtr1", kind="router", applied_revision=5)]
+    rows = [line.split()[:6] for line in run("consumers").stdout.splitlines()[1:]]
+    assert rows == [["ns1", "dns", "6", "no", "3", "ms"], ["rtr1", "router", "5", "yes", "-", "yes"]]
+
+
+def test_history_is_of_one_node_or_of_all(run: Run, drained: FakeServer) -> None:
+    """The newest entry comes first, and a node narrows the list."""
+    assert [line.split()[3] for line in run("history").stdout.splitlines()[1:]] == ["edge-2", "edge-1"]
+    assert [line.split()[3] for line in run("history", "edge-1").stdout.splitlines()[1:]] == ["edge-1"]
+    assert ("node", "edge-1") in drained.last.query
+
+
+def test_status_tells_what_blocks(run: Run, drained: FakeServer) -> None:
+    """The first line is the verdict; below it stand blockers, caveats and the progress of each role."""
+    drained.pending = [PendingAt(consumer="rtr1", kind="router", applied_revision=5)]
+    result = run("status", "edge-1")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert lines[:5] == [
+        "edge-1: not safe to stop",
+        "  blocked: rtr1 has not applied revision 8",
+        "  caveat: sessions are not known: monitor is none",
+        "role edge: draining, not safe to stop",
+        "  drain: draining for role edge (holder ops), until 2026-01-31T16:00:00Z; kernel [6.1]",
+    ]
+    assert lines[5].startswith("  dns: withdrawn ")
+    assert lines[5].endswith("(2026-01-31T12:00:30Z), largest TTL 30 s")
+    assert lines[6:9] == [
+        "  applied by ns1 (dns) after 3 ms",
+        "  pending at rtr1 (router), which has revision 5",
+        "  sessions: not known",
+    ]
+    drained.pending = []
+    assert run("status", "edge-1").stdout.splitlines()[0] == "edge-1: safe to stop"
+
+
+def test_status_in_json_is_the_document(run: Run, drained: FakeServer) -> None:
+    """With --json the status document is printed as it came."""
+    result = run("status", "edge-1", "--json")
+    document = NodeStatus.model_validate_json(result.stdout)
+    assert document.safe_to_stop
+    assert json.loads(result.stdout) == document.model_dump(mode="json")
+
+
+def test_the_token_goes_along(run: Run, server: FakeServer) -> None:
+    """The token comes from the option or the variable; without it the operator reads where to put one."""
+    server.token = "s3cret"
+    assert run("nodes", "--token", "s3cret").exit_code == 0
+    assert run("nodes", DNSD_TOKEN="s3cret").exit_code == 0
+    refused = run("nodes")
+    assert refused.exit_code == 1
+    assert "--token or DNSD_TOKEN" in refused.stderr
