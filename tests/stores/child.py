@@ -1,0 +1,67 @@
+"""What the tests run in other processes: `python -m tests.stores.child DEED PATH [NUMBER]`.
+
+`commit`: commit drains until killed, and print each revision once it is acknowledged.
+`race`: take NUMBER revisions against others who want them too, and print each one won.
+`full`: under a limit on the size of files, commit until refused; print the revision, then what the refusal said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+from pathlib import Path
+
+from dnsd.errors import RevisionConflict, StoreUnavailable
+from dnsd.stores.sqlite import SqliteStore
+from tests.stores.samples import put_drain
+
+# Room for the schema and some commits. Unit: bytes.
+FILE_LIMIT_BYTES = 256 * 1024
+
+
+def _say(line: object) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+async def commit(store: SqliteStore, _number: int) -> None:
+    revision = (await store.load()).revision
+    while True:
+        revision = await put_drain(store, revision, node=f"edge-{revision % 7}")
+        _say(revision)
+
+
+async def race(store: SqliteStore, number: int) -> None:
+    won = 0
+    while won < number:
+        try:
+            _say(await put_drain(store, (await store.load()).revision))
+            won += 1
+        except RevisionConflict:
+            continue
+
+
+async def full(store: SqliteStore, _number: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT_BYTES, FILE_LIMIT_BYTES))
+    revision = (await store.load()).revision
+    try:
+        while True:
+            revision = await put_drain(store, revision, node=f"edge-{revision}")
+    except StoreUnavailable as error:
+        _say(revision)
+        _say(error)
+    assert (await store.load()).revision == revision  # the readers of a full store go on
+
+
+DEEDS = {"commit": commit, "race": race, "full": full}
+
+
+async def _main(deed: str, path: str, number: int) -> None:
+    store = SqliteStore(Path(path))
+    await store.open()
+    await DEEDS[deed](store, number)
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], sys.argv[2], int((*sys.argv, "0")[3])))
