@@ -1,0 +1,141 @@
+"""Broken configurations: what is added to the good start from line 5 on, and (id, line, place) of each problem."""
+
+from __future__ import annotations
+
+Case = tuple[str, list[tuple[str, int, str]]]
+
+_NODE = '[[node]]\nid = "n1"\naddresses = ["192.0.2.1"]\nroles = ["edge"]\n'
+_POOL = '[[pool]]\nname = "edge.example.org."\nrole = "edge"\n'
+_TOKEN = '[[admin.token]]\nname = "alice"\nscope = "operator"\nsha256 = "' + "a" * 64 + '"\n'
+_AGENT = _TOKEN.replace("operator", "agent").replace("alice", "bob").replace("a" * 64, "b" * 64)
+_RECORD = '[[node_record]]\nname = "{id}.nodes.example.org."\n'
+
+SHAPE: list[Case] = [
+    ("[serve]\nid = 1\n", [("unknown-key", 5, "serve")]),
+    ("[server]\nlisten = 3\n", [("wrong-type", 6, "server.listen")]),
+    ("[server]\nlisten = [3]\n", [("wrong-type", 6, "server.listen[0]")]),
+    ("[server]\nworkers = -1\n", [("bad-value", 6, "server.workers")]),
+    ("[server]\nworkers = true\n", [("wrong-type", 6, "server.workers")]),
+    ("[[server]]\n", [("wrong-type", 5, "server")]),
+    ("[node]\n", [("wrong-type", 5, "node")]),
+    ("[admin]\ntoken = 3\n", [("wrong-type", 6, "admin.token")]),
+    ("[[node]]\n", [("missing-key", 5, f"node[0].{key}") for key in ("addresses", "id", "roles")]),
+    ("[[pool]]\n", [("missing-key", 5, f"pool[0].{key}") for key in ("name", "role")]),
+    (_POOL + "ttl = 2147483648\n", [("bad-value", 8, "pool[0].ttl")]),
+    (_POOL + "max_answers = 0\n", [("bad-value", 8, "pool[0].max_answers")]),
+    (_POOL + "floor = 0.5\n", [("wrong-type", 8, "pool[0].floor")]),
+    (_POOL + "match = { region = 3 }\n", [("wrong-type", 8, "pool[0].match.region")]),
+    (_POOL + "match.labels.a = 3\n", [("wrong-type", 8, "pool[0].match.labels.a")]),
+    (_NODE + "weight = 1000001\n", [("bad-value", 9, "node[0].weight")]),
+    (_NODE + "labels = { a = 1 }\n", [("wrong-type", 9, "node[0].labels.a")]),
+    (_NODE + 'monitor = "maybe"\n', [("bad-value", 9, "node[0].monitor")]),
+]
+
+SERVER: list[Case] = [
+    ('[server]\nid = "a b"\n', [("bad-server-id", 6, "server.id")]),
+    ("[server]\nlisten = []\n", [("bad-value", 6, "server.listen")]),
+    ('[server]\nlisten = [\n"127.0.0.1:53",\n"::1:53",\n]\n', [("bad-address", 8, "server.listen[1]")]),
+    ('[server]\nlisten = ["[127.0.0.1]:53"]\n', [("bad-address", 6, "server.listen[0]")]),
+    ('[server]\nlisten = ["[fe80::1%eth0]:53"]\n', [("bad-address", 6, "server.listen[0]")]),
+    ('[server]\nlisten = ["localhost:53"]\n', [("bad-address", 6, "server.listen[0]")]),
+    ('[server]\nlisten = ["127.0.0.1:70000"]\n', [("bad-address", 6, "server.listen[0]")]),
+    ('[server]\nlisten = ["127.0.0.1:0"]\n', [("bad-port", 6, "server.listen[0]")]),
+    ('[server]\nlisten = ["[::1]:53", "[0::1]:53"]\n', [("duplicate-listen", 6, "server.listen[1]")]),
+    ('[admin]\nlisten = "0.0.0.0:80"\n', [("admin-open", 6, "admin.listen")]),
+    (_TOKEN + _TOKEN.replace("a" * 64, "b" * 64), [("duplicate-token", 10, "admin.token[1].name")]),
+    (_TOKEN + _TOKEN.replace("alice", "bob"), [("duplicate-sha256", 12, "admin.token[1].sha256")]),
+    (_TOKEN.replace("alice", "a b"), [("bad-token-name", 6, "admin.token[0].name")]),
+    (_TOKEN.replace("aaaa", "xyz!"), [("bad-sha256", 8, "admin.token[0].sha256")]),
+    (_TOKEN.replace("operator", "root"), [("bad-value", 7, "admin.token[0].scope")]),
+    (_AGENT, [("token-without-node", 5, "admin.token[0].node")]),
+    (_AGENT + 'node = "a.b"\n', [("bad-node-id", 9, "admin.token[0].node")]),
+    (_TOKEN + 'node = "n1"\n', [("token-with-node", 9, "admin.token[0].node")]),
+    ('[store]\nurl = "redis://:secret@h/0"\n', [("store-unsupported", 6, "store.url")]),
+    ('[store]\nurl = "postgres://h"\n', [("store-unsupported", 6, "store.url")]),
+    ('[store]\nurl = "state.db"\n', [("store-unsupported", 6, "store.url")]),
+    ('[store]\nurl = "memory://x"\n', [("bad-store-url", 6, "store.url")]),
+    ('[store]\nurl = "sqlite://state.db"\n', [("bad-store-url", 6, "store.url")]),
+    ('[store]\nurl = "sqlite:///var/"\n', [("bad-store-url", 6, "store.url")]),
+    ('[store]\nprefix = "{a}"\n', [("bad-prefix", 6, "store.prefix")]),
+    ('[store]\nstate_file = "var/"\n', [("bad-path", 6, "store.state_file")]),
+    ('[drain]\ndefault_expiry = "4 hours"\n', [("bad-duration", 6, "drain.default_expiry")]),
+    ('[drain]\ndefault_expiry = "0s"\n', [("bad-duration", 6, "drain.default_expiry")]),
+    ('[health]\nstale_after = "9999d"\n', [("bad-duration", 6, "health.stale_after")]),
+]
+
+NODES: list[Case] = [
+    (_NODE.replace("edge", "egde"), [("unknown-role", 8, "node[0].roles[0]")]),
+    (_NODE.replace('"edge"', '"edge", "edge"'), [("duplicate-role", 8, "node[0].roles[1]")]),
+    (_NODE.replace('"edge"', ""), [("bad-value", 8, "node[0].roles")]),
+    (_NODE.replace("192.0.2.1", "192.0.2.256"), [("bad-address", 7, "node[0].addresses[0]")]),
+    (_NODE.replace("192.0.2.1", "224.0.0.1"), [("bad-address", 7, "node[0].addresses[0]")]),
+    (_NODE.replace("192.0.2.1", "::"), [("bad-address", 7, "node[0].addresses[0]")]),
+    (
+        _NODE.replace('"192.0.2.1"', '"2001:db8::1",\n"2001:DB8:0::1"'),
+        [("duplicate-address", 8, "node[0].addresses[1]")],
+    ),
+    (_NODE.replace('"192.0.2.1"', ""), [("bad-value", 7, "node[0].addresses")]),
+    (_NODE.replace("n1", "n.1"), [("bad-node-id", 6, "node[0].id")]),
+    (_NODE + _NODE.replace("n1", "N1"), [("duplicate-node", 10, "node[1].id")]),
+    (_NODE + "location = [91, 0]\n", [("bad-location", 9, "node[0].location")]),
+    (_NODE + "location = [1]\n", [("bad-location", 9, "node[0].location")]),
+    (_NODE + "location = [nan, 0]\n", [("bad-location", 9, "node[0].location")]),
+    (_NODE + 'monitor = "check"\n', [("unsupported", 9, "node[0].monitor")]),
+    (_RECORD.replace("id", "ip"), [("template-unknown-field", 6, "node_record[0].name")]),
+    (_RECORD.replace("{id}", "x"), [("template-without-field", 6, "node_record[0].name")]),
+    (_RECORD.replace("{id}", "{id}}"), [("bad-name", 6, "node_record[0].name")]),
+    (_RECORD.replace("{id}", "{id}." + "a" * 64), [("bad-name", 6, "node_record[0].name")]),
+    (_RECORD.replace("nodes", ".".join(["a" * 60] * 4)), [("bad-name", 6, "node_record[0].name")]),
+    (_RECORD.replace("example.org", "example.com"), [("outside-zones", 6, "node_record[0].name")]),
+    (_NODE.replace("n1", "taken") + _RECORD.replace("nodes.", ""), [("clash", 10, "node_record[0].name")]),
+    (_NODE + _RECORD.replace("nodes", "sub"), [("occluded", 10, "node_record[0].name")]),
+    (_NODE + _RECORD + _RECORD, [("duplicate-name", 12, "node_record[1].name")]),
+    (
+        _NODE + 'region = "eu"\n' + _NODE.replace("n1", "n2") + 'region = "eu"\n' + _RECORD.replace("id", "region"),
+        [("duplicate-name", 16, "node_record[0].name")],
+    ),
+    (_NODE + 'region = "e u"\n' + _RECORD.replace("id", "region"), [("bad-name", 11, "node_record[0].name")]),
+]
+
+POOLS: list[Case] = [
+    (_POOL.replace('role = "edge"', 'role = "egde"'), [("unknown-role", 7, "pool[0].role")]),
+    (_POOL + _POOL.replace("edge.example.org.", "EDGE.example.org"), [("duplicate-pool", 9, "pool[1].name")]),
+    (_POOL.replace("edge.example", "e dge.example"), [("bad-name", 6, "pool[0].name")]),
+    (_POOL.replace("edge.example", "a.*.example"), [("bad-name", 6, "pool[0].name")]),
+    (_POOL.replace("edge.example.org", "edge.example.com"), [("outside-zones", 6, "pool[0].name")]),
+    (_POOL.replace("edge.example", "taken.example"), [("clash", 6, "pool[0].name")]),
+    (_POOL.replace("edge.example", "a.sub.example"), [("occluded", 6, "pool[0].name")]),
+    (_POOL.replace("edge.example", "a.old.example"), [("occluded", 6, "pool[0].name")]),
+    (_POOL + "floor = -1\n", [("bad-floor", 8, "pool[0].floor")]),
+    (_POOL + 'floor = "101%"\n', [("bad-floor", 8, "pool[0].floor")]),
+    (_POOL + 'floor = "half"\n', [("bad-floor", 8, "pool[0].floor")]),
+    (_POOL + 'when_empty = "nothing"\n', [("bad-when-empty", 8, "pool[0].when_empty")]),
+    (_POOL + 'when_empty = "pool"\n', [("bad-when-empty", 8, "pool[0].when_empty")]),
+    (_POOL + 'when_empty = "pool:a b"\n', [("bad-when-empty", 8, "pool[0].when_empty")]),
+    (_POOL + 'when_empty = "pool:b.example.org"\n', [("unknown-pool", 8, "pool[0].when_empty")]),
+    (_POOL + 'when_empty = "pool:edge.example.org"\n', [("fallback-cycle", 8, "pool[0].when_empty")]),
+    (
+        _POOL
+        + 'when_empty = "pool:b.example.org"\n'
+        + _POOL.replace("edge.ex", "b.ex")
+        + 'when_empty = "pool:c.example.org"\n'
+        + _POOL.replace("edge.ex", "c.ex")
+        + 'when_empty = "pool:b.example.org"\n',
+        [("fallback-cycle", 12, "pool[1].when_empty"), ("fallback-cycle", 16, "pool[2].when_empty")],
+    ),
+    (_POOL + 'match = { labels = { region = "eu" } }\n', [("bad-match", 8, "pool[0].match.labels.region")]),
+    (_POOL + 'match = { a = "1", labels = { a = "2" } }\n', [("bad-match", 8, "pool[0].match.labels.a")]),
+    (
+        _NODE.replace("n1", "edge") + _RECORD.replace("nodes.", "") + _POOL,
+        [("pool-is-node-name", 12, "pool[0].name")],
+    ),
+]
+
+ZONES: list[Case] = [
+    ('[[zone]]\nname = "EXAMPLE.org"\nfile = "zone"\n', [("duplicate-zone", 6, "zone[1].name")]),
+    ('[[zone]]\nname = "*.example.net"\nfile = "zone"\n', [("bad-name", 6, "zone[1].name")]),
+    ('[[zone]]\nname = "exa mple.net"\nfile = "zone"\n', [("bad-name", 6, "zone[1].name")]),
+    ('[[zone]]\nname = "example.net"\n', [("missing-key", 5, "zone[1].file")]),
+]
+
+ALL = SHAPE + SERVER + NODES + POOLS + ZONES

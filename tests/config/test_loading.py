@@ -1,0 +1,126 @@
+"""What a good configuration becomes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from dnsd.config.reload import needs_restart
+from dnsd.config.settings import Endpoint, Scope, Token
+from dnsd.core import names
+from dnsd.model.node import Monitor
+from dnsd.model.pool import Floor, WhenEmpty
+from tests.config.files import GOOD_START, load
+
+NODE = '[[node]]\nid = "n1"\naddresses = ["2001:DB8::0:1"]\nroles = ["edge"]\n'
+POOL = '[[pool]]\nname = "Edge.EXAMPLE.org"\nrole = "edge"\n'
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """What the file does not say has the documented defaults."""
+    settings = load(tmp_path, GOOD_START)
+    assert settings.roles == ("ingest", "edge", "storage", "processing")
+    assert settings.server_id == socket.gethostname()
+    assert settings.listen == (Endpoint("127.0.0.1", 5353), Endpoint("::1", 5353))
+    assert settings.workers == os.cpu_count()
+    assert settings.admin_listen == Endpoint("127.0.0.1", 8053)
+    assert (settings.store_url, settings.store_prefix, settings.state_file) == ("memory://", "dnsd", None)
+    assert (settings.default_expiry_seconds, settings.stale_after_seconds) == (4 * 3600.0, 30.0)
+    assert set(settings.zones) == {names.from_text("example.org.")}
+    assert settings.warnings == ()
+
+
+def test_nodes_are_canonical(tmp_path: Path) -> None:
+    """Addresses are in canonical text, and a configured node is healthy unless said otherwise."""
+    node = load(tmp_path, GOOD_START + NODE).nodes["n1"]
+    assert node.addresses == ("2001:db8::1",)
+    assert node.monitor is Monitor.NONE
+    assert node.configured
+
+
+def test_pools_are_qualified_and_selectors_flat(tmp_path: Path) -> None:
+    """Owners are folded with a final dot; `labels = {…}` in a selector is the same as its keys."""
+    more = 'match = { region = "eu", labels = { tier = "gold" } }\nfloor = "25%"\nwhen_empty = "pool:B.example.org"\n'
+    other = '[[pool]]\nname = "b.example.org."\nrole = "edge"\nmatch = { tier = "gold" }\n'
+    edge, b = load(tmp_path, GOOD_START + POOL + more + other).pools
+    assert edge.owner == "edge.example.org."
+    assert edge.match == {"region": "eu", "tier": "gold"}
+    assert edge.floor == Floor(count=0, share=0.25)
+    assert (edge.when_empty, edge.fallback) == (WhenEmpty.POOL, "b.example.org.")
+    assert (b.match, b.floor, b.when_empty) == ({"tier": "gold"}, Floor(1), WhenEmpty.NODATA)
+
+
+def test_a_pool_may_be_a_wildcard_stand_at_the_apex_or_beside_text(tmp_path: Path) -> None:
+    """Owners that hold no address in the zone file can be pools."""
+    owners = ["*.cdn.example.org.", "example.org.", "text.example.org."]
+    pools = "".join(f'[[pool]]\nname = "{owner}"\nrole = "edge"\n' for owner in owners)
+    assert [pool.owner for pool in load(tmp_path, GOOD_START + pools).pools] == owners
+
+
+@pytest.mark.parametrize(
+    ("url", "resolved"),
+    [
+        ("sqlite:///var/lib/x.db", "sqlite:///var/lib/x.db"),
+        ("sqlite://./var/x.db", "sqlite://{folder}/var/x.db"),
+        ("sqlite://../x.db", "sqlite://{parent}/x.db"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_store_paths_are_relative_to_the_file(tmp_path: Path, url: str, resolved: str) -> None:
+    """Three slashes begin an absolute path; a dot begins one relative to the configuration file."""
+    settings = load(tmp_path, GOOD_START + f'[store]\nurl = "{url}"\nstate_file = "var/last"\n')
+    assert settings.store_url == resolved.format(folder=tmp_path, parent=tmp_path.parent)
+    assert settings.state_file == tmp_path / "var/last"
+
+
+def test_tokens(tmp_path: Path) -> None:
+    """With tokens the admin interface may listen anywhere; an agent's token may name a node yet to register."""
+    text = '[admin]\nlisten = "0.0.0.0:0"\n[[admin.token]]\nname = "n9-agent"\nscope = "agent"\nnode = "n9"\n'
+    settings = load(tmp_path, GOOD_START + text + f'sha256 = "{"AB" * 32}"\n')
+    assert settings.admin_listen == Endpoint("0.0.0.0", 0)
+    assert settings.tokens == (Token(name="n9-agent", scope=Scope.AGENT, sha256="ab" * 32, node="n9"),)
+
+
+def test_pools_and_nodes_may_be_pointed_to_from_zones(tmp_path: Path) -> None:
+    """A record that points to a pool or a node's name is not odd."""
+    fleet = NODE + POOL + '[[node_record]]\nname = "{id}.nodes.example.org"\n'
+    zone = "$TTL 60\n@ SOA n1.nodes h 1 2 3 4 5\n@ NS n1.nodes\n@ MX 1 edge\n"
+    assert load(tmp_path, GOOD_START + fleet, zone=zone).warnings == ()
+
+
+def test_odd_pools_are_warned_of(tmp_path: Path) -> None:
+    """A pool without configured nodes, and a floor beyond its nodes, serve and are named."""
+    empty = '[[pool]]\nname = "i.example.org."\nrole = "ingest"\n'
+    warnings = load(tmp_path, GOOD_START + NODE + POOL + "floor = 2\n" + empty).warnings
+    prefix = str(tmp_path / "config.toml")
+    assert warnings[0].startswith(f"{prefix}:12: pool[0].floor: ")
+    assert warnings[0].endswith("[floor-out-of-reach]")
+    assert warnings[1].startswith(f"{prefix}:13: pool[1]: ")
+    assert warnings[1].endswith("[pool-without-nodes]")
+    assert len(warnings) == 2
+
+
+def test_what_a_reload_cannot_change_is_named(tmp_path: Path) -> None:
+    """Of two settings, the keys are named that only a restart can change, and no others."""
+    old = load(tmp_path, GOOD_START)
+    new = load(
+        tmp_path,
+        GOOD_START
+        + '[server]\nid = "x"\nlisten = ["127.0.0.1:5301"]\nworkers = 77\n[admin]\nlisten = "127.0.0.1:1"\n'
+        + '[store]\nurl = "sqlite:///x"\nprefix = "y"\nstate_file = "z"\n[drain]\ndefault_expiry = "1h"\n'
+        + POOL,
+    )
+    assert needs_restart(old, old) == ()
+    assert needs_restart(old, load(tmp_path, GOOD_START + POOL)) == ()
+    assert needs_restart(old, new) == (
+        "server.id",
+        "server.listen",
+        "server.workers",
+        "admin.listen",
+        "store.url",
+        "store.prefix",
+        "store.state_file",
+    )
