@@ -68,6 +68,8 @@ class WorkerHandle:
 
     def __init__(self, slot: int, owner: WorkerOwner, *, process: subprocess.Popen[bytes]) -> None:
         loop = asyncio.get_running_loop()
+        self._pidfd = _open_pidfd(process)
+        loop.add_reader(self._pidfd, self._process_exited)
         self.slot = slot
         self.pid = process.pid
         self.started_at = time.time()
@@ -88,8 +90,6 @@ class WorkerHandle:
         self._count_number = 0
         self._counted = asyncio.Event()
         self._process_ended = self._channel_ended = False
-        self._pidfd = os.pidfd_open(process.pid)
-        loop.add_reader(self._pidfd, self._process_exited)
 
     @classmethod
     async def spawn(cls, slot: int, owner: WorkerOwner) -> WorkerHandle:
@@ -98,14 +98,12 @@ class WorkerHandle:
         Raises:
             StartError: the process cannot be started.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = _start_process(theirs.fileno())
-            except OSError as error:
-                ours.close()
-                raise StartError(f"cannot start a worker: {error}") from error
-        worker = cls(slot, owner, process=process)
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                worker = cls(slot, owner, process=_start_process(theirs.fileno()))
+        except OSError as error:
+            raise StartError(f"cannot start a worker: {error}") from error
         try:
             worker._channel = await Channel.over(ours, on_message=worker._received, on_closed=worker._channel_closed)
         except BaseException:
@@ -240,6 +238,15 @@ def _start_process(fd: int) -> subprocess.Popen[bytes]:
     # -P: the directory that the server happens to be started in adds no modules.
     command = (sys.executable, "-P", "-m", "dnsd.workers", str(fd))
     return subprocess.Popen(command, pass_fds=(fd,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+
+
+def _open_pidfd(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:  # out of descriptors: nobody would notice the end of that process
+        process.kill()
+        process.wait()
+        raise
 
 
 def _how_it_ended(status: int) -> str:

@@ -1,15 +1,16 @@
 """How a worker that has lost its control process finds the next one, and is told to go.
 
 Each DNS listen address stands for an abstract Unix socket of a fixed name in the same network namespace. The control
-process that serves the address listens there. An orphan connects, waits for one line, and ends.
+process that serves the address listens there. An orphan connects, says hello, waits for one line, and ends.
 
-The line is text, not a pickled message: the two may be of different versions of dnsd. Anybody on the machine can
+The lines are text, not pickled messages: the two may be of different versions of dnsd. Anybody on the machine can
 connect to an abstract socket, or listen on one, so that each side believes only its own user.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import struct
@@ -25,6 +26,7 @@ LOOK_SECONDS = 0.2
 # to come; short enough that what they answer does not outlive the fleet that it names. Unit: seconds; 0 or more.
 ORPHAN_SECONDS = 600.0
 
+HELLO = b"orphan\n"  # from the orphan, so that a connection that only asks who holds the lock is told apart
 RETIRE = b"retire\n"
 
 _UCRED = struct.Struct("@iII")  # struct ucred: pid, uid, gid (unix(7))
@@ -38,8 +40,9 @@ class Peer(NamedTuple):
 
 
 def lock_name(address: Address) -> str:
-    """Return the abstract socket that stands for a DNS listen address."""
-    return f"\0dnsd/control/{address_text(address)}"
+    """Return the abstract socket that stands for a DNS listen address, however the address was written."""
+    host, port = address
+    return f"\0dnsd/control/{address_text((str(ipaddress.ip_address(host)), port))}"
 
 
 def peer_of(sock: socket.socket) -> Peer:
@@ -55,6 +58,7 @@ def connect_to_control(address: Address) -> socket.socket | None:
     try:
         sock.connect(lock_name(address))
         if peer_of(sock).uid == os.geteuid():
+            sock.send(HELLO)
             return sock
     except OSError:  # nobody listens, or too many wait: look again later
         pass

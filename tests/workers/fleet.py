@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
-import time
+from collections.abc import Callable
 
 from dnsd.core.constants import NS, SOA, A
 from dnsd.core.names import from_text
@@ -81,8 +82,11 @@ def process_is_there(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pid: int, *, within_seconds: float) -> None:
-    deadline = time.monotonic() + within_seconds
-    while process_is_there(pid):
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.01)
+async def until(condition: Callable[[], bool], *, within_seconds: float = 10.0) -> float:
+    """Wait for a condition; return the seconds that it took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not condition():
+        assert loop.time() - began < within_seconds, "it did not come to that"
+        await asyncio.sleep(0.005)
+    return loop.time() - began

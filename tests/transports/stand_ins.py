@@ -1,0 +1,83 @@
+"""Responders that make visible what a transport does, and a client of length-framed messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from dnsd.core.engine import Transport
+from dnsd.transports.limits import TcpLimits
+from dnsd.transports.sockets import Address, open_tcp
+from dnsd.transports.tcp_service import TcpService
+from tests.workers.fleet import free_port
+
+
+class Echo:
+    """Answers a message with itself; `silent` ones get nothing.
+
+    Args:
+        repeat: how many times the message is in its answer.
+    """
+
+    def __init__(self, *, repeat: int = 1, silent: bytes = b"silent") -> None:
+        self.seen = 0
+        self._repeat = repeat
+        self._silent = silent
+
+    def respond(self, packet: bytes, *, now: float, transport: Transport) -> bytes | None:
+        assert now > 0
+        self.seen += 1
+        return None if packet == self._silent else packet * self._repeat
+
+
+def framed(*messages: bytes) -> bytes:
+    return b"".join(len(message).to_bytes(2, "big") + message for message in messages)
+
+
+class Client:
+    """A TCP client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, address: Address) -> Client:
+        return cls(*await asyncio.open_connection(*address))
+
+    async def answer(self) -> bytes:
+        async with asyncio.timeout(5):
+            size = int.from_bytes(await self._reader.readexactly(2), "big")
+            return await self._reader.readexactly(size)
+
+    async def ask(self, message: bytes) -> bytes:
+        self.writer.write(framed(message))
+        return await self.answer()
+
+    async def until_closed(self) -> bytes:
+        """Return what still comes before the server ends the connection; a reset is an end as well."""
+        try:
+            async with asyncio.timeout(5):
+                return await self._reader.read()
+        except ConnectionResetError:
+            return b""
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+@asynccontextmanager
+async def tcp_service(
+    responder: Echo | None = None, *, limits: TcpLimits | None = None
+) -> AsyncIterator[tuple[TcpService, Address]]:
+    address = ("127.0.0.1", free_port())
+    service = TcpService(responder or Echo(), limits=limits or TcpLimits())
+    await service.start(open_tcp(address))
+    try:
+        yield service, address
+    finally:
+        await service.stop()
+        assert service.open_connections == 0

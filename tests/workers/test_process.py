@@ -1,0 +1,155 @@
+"""One answer process on its own, driven over its channel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from dnsd.transports.limits import TcpLimits
+from dnsd.workers.channel import Channel, encode
+from dnsd.workers.messages import Applied, Counters, Failed, Load, Open, Ready
+from tests.transports.stand_ins import Client
+from tests.workers.fleet import answered_generation, ask, delta, query, snapshot, until
+
+Address = tuple[str, int]
+
+
+class Lone:
+    """A worker and our end of its channel."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.channel: Channel
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dnsd.workers", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stderr=subprocess.PIPE,
+            )
+
+    async def connect(self) -> None:
+        self.channel = await Channel.over(self.socket, on_message=self.heard.append, on_closed=lambda _: None)
+
+    async def status(self) -> int:
+        return await asyncio.to_thread(self.process.wait, 10)
+
+    async def hears(self, message: object) -> None:
+        await until(lambda: message in self.heard)
+
+    async def serve(self, address: Address, *, orphan_seconds: float = 0.0) -> None:
+        self.channel.send(Load(snapshot()))
+        self.channel.send(Open(listen=(address,), tcp_limits=TcpLimits(), orphan_seconds=orphan_seconds))
+        await self.hears(Ready(self.process.pid))
+
+
+@pytest.fixture
+async def lone() -> AsyncIterator[Lone]:
+    worker = Lone()
+    await worker.connect()
+    yield worker
+    worker.channel.abort()
+    if worker.process.poll() is None:
+        worker.process.kill()
+    worker.process.wait()
+    assert worker.process.stderr is not None
+    worker.process.stderr.close()
+
+
+async def test_it_listens_only_when_told(lone: Lone, address: Address) -> None:
+    """With a snapshot and no order, it has no socket; then it answers from the latest generation."""
+    lone.channel.send(Load(snapshot()))
+    lone.channel.send(delta(2))
+    await lone.hears(Applied(2, 2))
+    assert socket_is_free(address)
+    lone.channel.send(Open(listen=(address,), tcp_limits=TcpLimits(), orphan_seconds=0.0))
+    await lone.hears(Ready(lone.process.pid))
+    assert not socket_is_free(address)
+    assert await asyncio.to_thread(ask, address) == 2
+
+
+def socket_is_free(address: Address) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        return probe.connect_ex(address) == 0 and _bindable(address)
+
+
+def _bindable(address: Address) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+        return True
+
+
+async def test_it_tells_its_counters_every_second(lone: Lone, address: Address) -> None:
+    """Without being asked it tells what it has done, which is its sign of life too."""
+    await lone.serve(address)
+    await asyncio.to_thread(ask, address)
+    await until(lambda: any(isinstance(m, Counters) and m.queries == {("udp", 0): 1} for m in lone.heard))
+
+
+async def test_sigterm_ends_it_in_order(lone: Lone, address: Address) -> None:
+    """It answers what it has received, closes its connections, tells its last counters and ends with 0."""
+    await lone.serve(address)
+    client = await Client.to(address)
+    assert answered_generation(await client.ask(query())) == 1
+    os.kill(lone.process.pid, signal.SIGTERM)
+    assert await client.until_closed() == b""
+    assert await lone.status() == 0
+    await until(lambda: lone.heard[-1] == Counters(queries={("tcp", 0): 1}, tcp_accepted=1))
+    await client.close()
+
+
+async def test_an_address_in_use_is_told(lone: Lone, address: Address) -> None:
+    """It says why it cannot serve, and ends with 1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as foreign:
+        foreign.bind(address)
+        foreign.listen()
+        lone.channel.send(Load(snapshot()))
+        lone.channel.send(Open(listen=(address,), tcp_limits=TcpLimits(), orphan_seconds=0.0))
+        assert await lone.status() == 1
+    await lone.hears(Failed(f"cannot listen on 127.0.0.1:{address[1]} (TCP): Address already in use"))
+
+
+async def test_without_control_it_ends_unless_it_serves(lone: Lone) -> None:
+    """A worker that has nothing open is of no use alone."""
+    lone.channel.send(Load(snapshot()))
+    await lone.hears(Applied(1, 1))
+    lone.channel.close()
+    assert await lone.status() == 0
+
+
+async def test_an_orphan_ends_after_its_time(lone: Lone, address: Address) -> None:
+    """It answers on for the time that it was given, and no longer."""
+    await lone.serve(address, orphan_seconds=0.5)
+    lone.channel.close()
+    assert await asyncio.to_thread(ask, address) == 1
+    assert await lone.status() == 0
+
+
+@pytest.mark.parametrize("message", [encode(delta(2)), encode("what?"), b"\0\0\0\4" + pickle.dumps(1)[:1] * 4])
+async def test_a_worker_that_cannot_follow_ends(lone: Lone, address: Address, message: bytes) -> None:
+    """What it cannot use would leave it behind: it ends with 1 instead of answering from an old generation."""
+    if message != encode(delta(2)):  # which is only wrong before the first snapshot
+        await lone.serve(address, orphan_seconds=600.0)
+    lone.channel.send_encoded(message)
+    assert await lone.status() == 1
+
+
+def test_a_worker_imports_no_library() -> None:
+    """It starts fast and stays small: standard library, core and transports only."""
+    code = "import dnsd.workers.process, sys; print(*{name.split('.')[0] for name in sys.modules}, *sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"dnsd.core.engine", "asyncio"} <= set(modules)
+    assert {"dns", "aiohttp", "pydantic", "click", "rich", "sqlite3", "prometheus_client"} & set(modules) == set()
+    assert [name for name in modules if name.startswith(("dnsd.control", "dnsd.stores", "dnsd.config"))] == []
