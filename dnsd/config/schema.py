@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from dnsd.model.node import DEFAULT_WEIGHT, MAX_WEIGHT
 from dnsd.model.pool import (
@@ -20,6 +21,9 @@ from dnsd.model.pool import (
     DEFAULT_POOL_TTL_SECONDS,
     MAX_TTL_SECONDS,
 )
+
+# The version of the file's format; it rises when a file that was good would mean something else.
+FORMAT_VERSION = 1
 
 # More processes than any machine has CPUs are a slip of the pen. Unit: processes.
 MAX_WORKERS = 256
@@ -32,6 +36,13 @@ def _count_or_text(value: object) -> object:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise ValueError('should be a count such as 2 or a share such as "50%"')
+
+
+def _known_version(value: int) -> int:
+    if value != FORMAT_VERSION:
+        message = f"this dnsd reads version {FORMAT_VERSION}"
+        raise PydanticCustomError("version", "{message}", {"message": message})
+    return value
 
 
 Ttl = Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)]  # seconds
@@ -129,7 +140,7 @@ class PoolSection(Section):
 class TopSection(Section):
     """The keys above all tables."""
 
-    version: Literal[1]
+    version: Annotated[int, AfterValidator(_known_version)]  # strict: `true` is no 1
     roles: list[str] = ["ingest", "edge", "storage", "processing"]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
 from dnsd.config.schema import StoreSection
+from dnsd.stores.opening import SCHEMES, why_not
 
 # Known to be wanted, and not in this version.
 _NOT_YET = frozenset({"redis", "rediss", "unix", "redis+sentinel"})
@@ -32,25 +32,18 @@ def check_store(entry: Entry[StoreSection], findings: Findings, *, folder: Path)
         return ""
     url = entry.section.url
     scheme, separator, rest = url.partition("://")
-    fault = _fault(scheme if separator else "", rest)
-    if fault:
-        findings.problem(entry.at("url"), fault[0], message=fault[1])
-    return f"{_SQLITE}{_absolute(folder, rest)}" if scheme == "sqlite" else url
-
-
-def _fault(scheme: str, rest: str) -> tuple[str, str] | None:
-    """Return the problem's id and message; the URL may hold a password, which belongs in neither."""
-    if scheme == "memory":
-        return ("bad-store-url", "a memory store has no path: memory://") if rest else None
-    if scheme == "sqlite":
-        if rest.startswith(("/", "./", "../")) and not rest.endswith(("/", "/.", "/..")) and "\0" not in rest:
-            return None
-        message = "write sqlite:///absolute/file, or sqlite://./file relative to this configuration file"
-        return "bad-store-url", message
-    if scheme in _NOT_YET:
-        message = f"{scheme}:// stores are not available in this version; use sqlite:///PATH or memory://"
-        return "store-unsupported", message
-    return "store-unsupported", "no such store; use sqlite:///PATH or memory://"
+    resolved = f"{_SQLITE}{_absolute(folder, rest)}" if scheme == "sqlite" else url
+    # The folder's own name may hold what no URL can, so both forms are asked about.
+    reason = why_not(url) or why_not(resolved)
+    if reason is None:
+        return resolved
+    if separator and scheme in SCHEMES:
+        findings.problem(entry.at("url"), "bad-store-url", message=reason)
+    else:
+        if scheme in _NOT_YET:
+            reason = f"{scheme}:// stores are not available in this version; use sqlite:///PATH or memory://"
+        findings.problem(entry.at("url"), "store-unsupported", message=reason)
+    return ""
 
 
 def check_state_file(entry: Entry[StoreSection], findings: Findings, *, folder: Path) -> Path | None:
@@ -64,5 +57,5 @@ def check_state_file(entry: Entry[StoreSection], findings: Findings, *, folder: 
 
 
 def _absolute(folder: Path, text: str) -> Path:
-    # Not resolve(): where a link leads may change while the server runs, and the operator named the link.
-    return Path(os.path.normpath((folder / text).absolute()))
+    # Links and `..` stay: where they lead may change while the server runs, and the operator named them.
+    return (folder / text).absolute()

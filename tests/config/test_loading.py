@@ -65,14 +65,14 @@ def test_a_pool_may_be_a_wildcard_stand_at_the_apex_or_beside_text(tmp_path: Pat
     [
         ("sqlite:///var/lib/x.db", "sqlite:///var/lib/x.db"),
         ("sqlite://./var/x.db", "sqlite://{folder}/var/x.db"),
-        ("sqlite://../x.db", "sqlite://{parent}/x.db"),
+        ("sqlite://../x.db", "sqlite://{folder}/../x.db"),
         ("memory://", "memory://"),
     ],
 )
 def test_store_paths_are_relative_to_the_file(tmp_path: Path, url: str, resolved: str) -> None:
     """Three slashes begin an absolute path; a dot begins one relative to the configuration file."""
     settings = load(tmp_path, GOOD_START + f'[store]\nurl = "{url}"\nstate_file = "var/last"\n')
-    assert settings.store_url == resolved.format(folder=tmp_path, parent=tmp_path.parent)
+    assert settings.store_url == resolved.format(folder=tmp_path)
     assert settings.state_file == tmp_path / "var/last"
 
 

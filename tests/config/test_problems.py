@@ -21,6 +21,8 @@ def test_a_fault_is_reported_where_it_stands(tmp_path: Path, added: str, expecte
 TOP: list[tuple[str, list[tuple[str, int, str]]]] = [
     ("", [("missing-key", 0, "version")]),
     ("version = 2\n", [("bad-value", 1, "version")]),
+    ("version = true\n", [("wrong-type", 1, "version")]),
+    ("version = 1.0\n", [("wrong-type", 1, "version")]),
     ("version = 1\nroles = []\n", [("bad-value", 2, "roles")]),
     ('version = 1\nroles = ["a b"]\n', [("bad-role", 2, "roles[0]")]),
     ('version = 1\nroles = ["a",\n"a"]\n', [("duplicate-role", 3, "roles[1]")]),
