@@ -5,15 +5,19 @@ It knows nothing of the command line, and never retries a write on its own.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import Self, TypeVar
 
 from dnsd.api.address import DEFAULT_SERVER, path_of
-from dnsd.api.errors import UnexpectedAnswer
+from dnsd.api.errors import ClientError, UnexpectedAnswer
 from dnsd.api.events import FIRST_PAUSE_SECONDS, SILENCE_TIMEOUT_SECONDS, EventReader, ReceivedEvent
 from dnsd.api.exchange import REQUEST_TIMEOUT_SECONDS, Exchange, Query
 from dnsd.api.schemas import (
     Answer,
+    AppliedBy,
     ConsumerInfo,
     DesiredState,
     DrainInfo,
@@ -32,6 +36,12 @@ from dnsd.api.schemas import (
 
 # Beyond the time that a server was asked to wait, for the way there and back. Unit: seconds.
 WAIT_SLACK_SECONDS = 5.0
+
+# The most that a server waits before it answers; what goes beyond, the client waits itself. Unit: seconds.
+MAX_SERVER_WAIT_SECONDS = 60.0
+
+# Between looks at the consumers while the client waits itself. Unit: seconds.
+POLL_SECONDS = 0.5
 
 # Entries per request while all of a history is read. Unit: entries.
 HISTORY_PAGE_SIZE = 1000
@@ -108,8 +118,8 @@ class Client:
         """Place or change the caller's drain of a node.
 
         Args:
-            wait_seconds: how long the server may wait for every consumer to apply it before it answers; those that
-                had not by then are the answer's `pending`. None: it answers as soon as the write is accepted.
+            wait_seconds: how long to wait for every live consumer to apply it; those that had not by then are the
+                answer's `pending`. None: return as soon as the write is accepted.
             if_match: the revision that the caller decided on; None: any.
         """
         return await self._write_drain("PUT", node, body=request, wait_seconds=wait_seconds, if_match=if_match)
@@ -142,10 +152,12 @@ class Client:
         body: DrainRequest | None = None,
     ) -> DrainOutcome:
         timeout_seconds = None
+        deadline = time.monotonic() + (wait_seconds or 0.0)
         if wait_seconds is not None:
-            query = [*query, ("wait", "applied"), ("timeout", f"{wait_seconds:.3f}".rstrip("0").rstrip("."))]
-            timeout_seconds = wait_seconds + WAIT_SLACK_SECONDS
-        return await self._exchange.ask(
+            server_seconds = min(wait_seconds, MAX_SERVER_WAIT_SECONDS)
+            query = [*query, ("wait", "applied"), ("timeout", f"{server_seconds:.3f}".rstrip("0").rstrip("."))]
+            timeout_seconds = server_seconds + WAIT_SLACK_SECONDS
+        outcome = await self._exchange.ask(
             method,
             path_of("nodes", node, "drain"),
             answer=DrainOutcome,
@@ -154,6 +166,13 @@ class Client:
             headers=_precondition(if_match),
             timeout_seconds=timeout_seconds,
         )
+        while outcome.pending and time.monotonic() < deadline:
+            # The write stands: a failure to look must not cost the caller its answer, which goes on saying `pending`.
+            with contextlib.suppress(ClientError):
+                outcome = _progressed(outcome, await self.consumers())
+            if outcome.pending:
+                await asyncio.sleep(min(POLL_SECONDS, max(deadline - time.monotonic(), 0.0)))
+        return outcome
 
     async def drains(self) -> Page[DrainInfo]:
         """Return the drains that stand, scheduled ones included, all pages joined."""
@@ -241,6 +260,21 @@ class Client:
 
 def _precondition(revision: int | None) -> dict[str, str]:
     return {} if revision is None else {"If-Match": f'"{revision}"'}
+
+
+def _progressed(outcome: DrainOutcome, consumers: Page[ConsumerInfo]) -> DrainOutcome:
+    """Move the pending consumers that have applied the revision by now; one that is not live is not waited for."""
+    live = {consumer.id: consumer for consumer in consumers.items if consumer.live}
+    applied, pending = list(outcome.applied), []
+    for late in outcome.pending:
+        now = live.get(late.consumer)
+        if now is not None and now.applied_revision < outcome.revision:
+            pending.append(late.model_copy(update={"applied_revision": now.applied_revision}))
+        elif now is not None:
+            # Its lag speaks of the last change that it has applied, which may be a later one.
+            lag_ms = now.lag_ms if now.applied_revision == outcome.revision else None
+            applied.append(AppliedBy(consumer=now.id, kind=now.kind, lag_ms=lag_ms))
+    return outcome.model_copy(update={"applied": applied, "pending": pending})
 
 
 def _release_query(request: ReleaseRequest) -> list[tuple[str, str]]:

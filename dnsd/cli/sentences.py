@@ -21,9 +21,9 @@ def roles_of(roles: Sequence[str]) -> str:
 
 def drain_terms(drain: DrainInfo) -> str:
     """Tell what a drain orders, for whom and how long."""
-    start = f", from {absolute(drain.starts_at)}" if drain.state == "scheduled" else ""
-    end = ", indefinitely" if drain.expires_at is None else f", until {absolute(drain.expires_at)}"
-    return f"{drain.mode} for {roles_of(drain.roles)} (holder {drain.holder}){start}{end}"
+    start = f"from {absolute(drain.starts_at)} " if drain.state == "scheduled" else ""
+    end = "indefinitely" if drain.expires_at is None else f"until {absolute(drain.expires_at)}"
+    return f"{drain.mode} for {roles_of(drain.roles)} (holder {drain.holder}), {start}{end}"
 
 
 def placed(outcome: DrainOutcome, *, node: str) -> Iterator[str]:

@@ -42,6 +42,9 @@ def status_lines(status: NodeStatus, *, now: float) -> Iterator[str]:
     for name, role in status.roles.items():
         yield f"role {name}: {role.mode}, {'safe to stop' if role.safe_to_stop else 'not safe to stop'}"
         yield from _role_lines(role, now=now)
+        for blocker in role.blockers:
+            if f"{name}: {blocker}" not in status.blockers:  # told above already
+                yield f"  blocked: {blocker}"
 
 
 def _role_lines(role: RoleStatus, *, now: float) -> Iterator[str]:
@@ -50,8 +53,6 @@ def _role_lines(role: RoleStatus, *, now: float) -> Iterator[str]:
     yield f"  dns: {_dns(role.dns, now=now)}"
     yield from applied_and_pending(role.applied, role.pending)
     yield f"  sessions: {_sessions(role.sessions, now=now)}"
-    for blocker in role.blockers:
-        yield f"  blocked: {blocker}"
 
 
 def _dns(dns: DnsProgress, *, now: float) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from dnsd.api.client import Client
 from dnsd.api.errors import ApiError, ServerUnreachable, UnexpectedAnswer
-from dnsd.api.schemas import DrainRequest, NodeRequest, ReleaseRequest, ReportRequest
+from dnsd.api.schemas import DrainRequest, NodeRequest, PendingAt, ReleaseRequest, ReportRequest
 from tests.cli.fakeserver import HOUR, POOL, START, FakeServer, problem
 
 
@@ -58,6 +58,35 @@ async def test_a_release_is_sent_as_the_contract_has_it(client: Client, server: 
     ]
     await client.release_drain("edge-1", ReleaseRequest(all_holders=True))
     assert server.last.query == [("all_holders", "true")]
+
+
+LATE = PendingAt(consumer="rtr1", kind="router", applied_revision=5)
+
+
+async def test_a_wait_goes_on_beyond_what_the_server_takes(client: Client, server: FakeServer) -> None:
+    """The server is asked for a minute at most; after that the client looks at the consumers until all have applied."""
+    server.pending = [LATE]
+    server.looks_until_applied = 1
+    outcome = await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=300)
+    assert server.requests[0].query == [("wait", "applied"), ("timeout", "60")]
+    assert [request.path for request in server.requests[1:]] == ["/v1/consumers"] * 2
+    assert ([row.consumer for row in outcome.applied], outcome.pending) == (["ns1", "rtr1"], [])
+
+
+async def test_a_wait_ends_with_its_time(client: Client, server: FakeServer) -> None:
+    """Whoever has not applied when the time is over is pending in the answer."""
+    server.pending = [LATE]
+    outcome = await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=0.2)
+    assert outcome.pending == [LATE]
+
+
+async def test_a_failure_to_look_does_not_lose_the_answer(client: Client, server: FakeServer) -> None:
+    """Where the consumers cannot be listed for a moment, the wait goes on and the outcome is returned."""
+    server.pending = [LATE]
+    server.looks_until_applied = 0
+    server.fail_lists = 1
+    outcome = await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=20)
+    assert (outcome.revision, outcome.pending, server.fail_lists) == (7, [], 0)
 
 
 async def test_the_inventory_is_written_and_read(client: Client, server: FakeServer) -> None:

@@ -103,6 +103,8 @@ class FakeServer:
     drains: list[DrainInfo] = field(default_factory=list)
     history: list[HistoryInfo] = field(default_factory=list)
     pending: list[PendingAt] = field(default_factory=list)
+    looks_until_applied: int | None = None  # so many lists of consumers still show `pending` as late; None: all do
+    fail_lists: int = 0  # so many lists are refused for want of a store
     floor: int = 2
     revision: int = 6
     page_size: int = 1000
@@ -177,6 +179,9 @@ class FakeServer:
 
     def _list(self, items: Callable[[], Iterable[BaseModel]]) -> Handler:
         async def handler(request: web.Request) -> web.Response:
+            if self.fail_lists:
+                self.fail_lists -= 1
+                raise Refused(503, "store-unavailable", "the store is down")
             return self._page(request, list(items()))
 
         return handler
@@ -194,13 +199,16 @@ class FakeServer:
         return self._page(request, [entry for entry in self.history if node in (None, entry.node)])
 
     def _consumers(self) -> list[BaseModel]:
+        caught_up = self.looks_until_applied == 0
+        if self.looks_until_applied:
+            self.looks_until_applied -= 1
         late = [
             ConsumerInfo(
                 kind=row.kind,
                 id=row.consumer,
-                applied_revision=row.applied_revision,
+                applied_revision=self.revision if caught_up else row.applied_revision,
                 lag_ms=None,
-                behind=True,
+                behind=not caught_up,
                 last_seen=START,
                 live=True,
             )
@@ -261,7 +269,7 @@ class FakeServer:
                 node=node.id,
                 revision=self.revision,
                 safe_to_stop=not blockers,
-                blockers=blockers,
+                blockers=[f"edge: {blocker}" for blocker in blockers],
                 caveats=caveats,
                 roles={"edge": role},
             )

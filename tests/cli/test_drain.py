@@ -47,7 +47,10 @@ def test_every_option_reaches_the_server(run: Run, server: FakeServer) -> None:
         "force": True,
         "dry_run": False,
     }
-    assert "maintenance for roles edge, edge (holder os-update), from 2026-01-31T12:00:00Z" in result.stdout
+    assert (
+        "maintenance for roles edge, edge (holder os-update), from 2026-01-31T12:00:00Z until 2026-01-31T13:30:00Z"
+        in result.stdout
+    )
 
 
 def test_until_and_indefinite_are_told(run: Run, server: FakeServer) -> None:
