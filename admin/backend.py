@@ -130,6 +130,8 @@ class Backend(Protocol):
     def events(self, *, after: int | None) -> AsyncIterator[Event]:
         """Follow what happens; the subscription is in place when the first step first waits.
 
+        What waits for a follower that is slow is bounded: the iteration ends where it would be more.
+
         Args:
             after: the revision to resume behind; None: from now on.
 

@@ -14,7 +14,7 @@ from admin.problems import BODY_TIMEOUT, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE,
 from dnsd.api.schemas import FieldError, Request
 
 # The largest body taken: a node with hundreds of labels fits. Unit: bytes.
-MAX_BODY_SIZE = 256 * 1024
+MAX_BODY_SIZE = 64 * 1024
 
 # How long a body may take to arrive. Unit: seconds.
 BODY_TIMEOUT_SECONDS = 10.0
@@ -72,6 +72,7 @@ def _check_json(data: bytes) -> None:
         value = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_without_repeats,
+            parse_int=_finite,
             parse_float=_finite,
             parse_constant=_finite,
         )

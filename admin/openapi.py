@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -22,8 +23,9 @@ _ModelKey = tuple[type[BaseModel], Literal["validation", "serialization"]]
 _Refs = Mapping[Any, dict[str, Any]]  # by _ModelKey
 
 
-def describe(routes: Sequence[Route]) -> dict[str, Any]:
-    """Return the OpenAPI document of a route table."""
+@functools.cache
+def describe(routes: tuple[Route, ...]) -> Mapping[str, Any]:
+    """Return the OpenAPI document of a route table; it is made once and must not be changed."""
     schemas, definitions = models_json_schema(_models(routes), ref_template=_REF)
     refs: _Refs = dict(schemas)
     paths: dict[str, dict[str, Any]] = {}

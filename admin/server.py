@@ -9,8 +9,8 @@ from aiohttp import web
 from dnsd.config.settings import Endpoint
 from dnsd.errors import StartError
 
-# How long requests in flight may take to end when the server stops. Unit: seconds.
-SHUTDOWN_GRACE_SECONDS = 2.0
+# How long requests in flight may take to end when the server stops; aiohttp takes up to twice that. Unit: seconds.
+SHUTDOWN_GRACE_SECONDS = 1.0
 
 # How long an idle connection is kept. Unit: seconds.
 KEEPALIVE_SECONDS = 75.0

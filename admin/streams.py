@@ -1,7 +1,8 @@
 """Server-sent events: one stream per reader, each with a bounded backlog.
 
 feed (task)  backend.events ──▶ backlog, bounded ──▶  write (task)  ──▶ socket
-  backlog full: the reader is too slow, the connection is cut, and the reader resumes by Last-Event-ID
+  backlog full: the feed waits; the service bounds what waits behind it, and ends the stream where that is full
+  the reader takes nothing in for too long: the connection is cut, and the reader resumes by Last-Event-ID
   changes trimmed: a `reset` event, then from now on; the reader loads the state again
   nothing for a while: a comment, so that proxies and both ends know that the connection lives
 """
@@ -24,11 +25,11 @@ log = logging.getLogger("dnsd.admin")
 # A comment is sent when nothing else was for so long; proxies cut at 30 to 60 s. Unit: seconds.
 HEARTBEAT_SECONDS = 15.0
 
-# Events that may wait for one reader before it is cut off. Unit: events.
-MAX_BACKLOG = 256
+# Events that wait, encoded, for one reader; more stay with the service. Unit: events.
+MAX_BACKLOG = 64
 
-# How long a reader may take nothing in while something is to be sent. Unit: seconds.
-SEND_TIMEOUT_SECONDS = 30.0
+# How long a reader may take nothing in while something is to be sent, before it is cut off. Unit: seconds.
+SEND_TIMEOUT_SECONDS = 10.0
 
 # Readers at once. Unit: streams.
 MAX_STREAMS = 128
@@ -43,10 +44,6 @@ _HEADERS = {
 
 # What waits to be written; None: the source has ended.
 Backlog = asyncio.Queue[bytes | None]
-
-
-class SlowReader(Exception):
-    """The backlog of a stream is full."""
 
 
 class EventStreams:
@@ -107,7 +104,7 @@ async def _run(request: web.Request, feed: asyncio.Task[None], write: asyncio.Ta
         feed.cancel()
         write.cancel()
         feed_end, write_end = await asyncio.gather(feed, write, return_exceptions=True)
-    if isinstance(feed_end, SlowReader) or isinstance(write_end, TimeoutError):
+    if isinstance(write_end, TimeoutError):
         log.info("an event stream's reader is too slow and was cut off")
         if request.transport is not None:
             request.transport.abort()
@@ -120,30 +117,27 @@ async def _run(request: web.Request, feed: asyncio.Task[None], write: asyncio.Ta
 async def _feed(backend: Backend, backlog: Backlog, *, after: int | None) -> None:
     if after is not None and after > backend.revision:
         # The reader knows a state that this server's store does not, as after it was restored from a copy.
-        _put(backlog, _reset(backend))
         after = None
-    while True:
-        source = backend.events(after=after)
-        try:
-            async for event in source:
-                _put(backlog, encode(event))
-            break
-        except ChangesTrimmed:
-            if after is None:
-                raise
-            # No await stands between this and the next subscription, so that nothing falls between them.
-            _put(backlog, _reset(backend))
-            after = None
-        finally:
-            await _close(source)
+        backlog.put_nowait(_reset(backend))
+    if not await _forward(backend.events(after=after), backlog):
+        # Nothing waits between this and the next subscription, so that nothing falls between them.
+        backlog.put_nowait(_reset(backend))
+        await _forward(backend.events(after=None), backlog)
     await backlog.put(None)
 
 
-def _put(backlog: Backlog, data: bytes) -> None:
+async def _forward(source: AsyncIterator[Event], backlog: Backlog) -> bool:
+    """Pass on events to the source's end; False where it could not even begin."""
+    begun = False
     try:
-        backlog.put_nowait(data)
-    except asyncio.QueueFull:
-        raise SlowReader from None
+        async for event in source:
+            begun = True
+            await backlog.put(encode(event))
+    except ChangesTrimmed:
+        return begun  # in the middle of a stream this ends it, and the reader is reset when it comes again
+    finally:
+        await _close(source)
+    return True
 
 
 async def _close(source: AsyncIterator[Event]) -> None:

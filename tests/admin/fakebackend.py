@@ -42,6 +42,7 @@ from dnsd.errors import (
 
 NOW = 1_770_000_000.0
 ROLES = ("edge", "ingest")
+FOLLOWER_BACKLOG = 1000
 
 
 class FakeBackend:
@@ -64,7 +65,7 @@ class FakeBackend:
         self.store_down = False
         self.broken: Exception | None = None
         self.ready = True
-        self.followers: set[asyncio.Queue[Event]] = set()
+        self.followers: set[asyncio.Queue[Event | None]] = set()
         self.log: list[Event] = []
         self.first_known = 0
         self._revision = 0
@@ -81,8 +82,12 @@ class FakeBackend:
     def emit(self, event: Event) -> None:
         """Tell every follower of an event."""
         self.log.append(event)
-        for follower in self.followers:
-            follower.put_nowait(event)
+        for follower in tuple(self.followers):
+            if follower.qsize() < FOLLOWER_BACKLOG:
+                follower.put_nowait(event)
+            else:
+                self.followers.discard(follower)
+                follower.put_nowait(None)
 
     def trim(self) -> None:
         """Forget every event so far."""
@@ -290,14 +295,14 @@ class FakeBackend:
     async def events(self, *, after: int | None) -> AsyncIterator[Event]:
         if after is not None and after < self.first_known:
             raise ChangesTrimmed("too long ago")
-        follower: asyncio.Queue[Event] = asyncio.Queue()
+        follower: asyncio.Queue[Event | None] = asyncio.Queue()
         for event in self.log:
             if after is not None and event.revision is not None and event.revision > after:
                 follower.put_nowait(event)
         self.followers.add(follower)
         try:
-            while True:
-                yield await follower.get()
+            while (event_or_end := await follower.get()) is not None:
+                yield event_or_end
         finally:
             self.followers.discard(follower)
 

@@ -9,7 +9,7 @@ import pytest
 from admin.auth import Access
 from admin.routes import ROUTES, Route
 from tests.admin.fakebackend import FakeBackend
-from tests.admin.site import Site, bearer
+from tests.admin.site import TOKENS, Site, bearer
 
 # What each call asks of its caller, written down once more: a new route fails the test below until it is here.
 EXPECTED = {
@@ -74,6 +74,16 @@ async def test_each_scope_reaches_its_own_routes_alone(
         assert status == (401 if caller == "nobody" else 403)
         assert challenge == ("Bearer" if caller == "nobody" else None)
         assert (backend.actors, backend.reports) == ([], [])
+
+
+async def test_tokens_are_those_of_now(backend: FakeBackend) -> None:
+    """A token that a reload takes away opens nothing from then on, and one that it brings does."""
+    tokens = [TOKENS[1]]
+    async with Site(backend, tokens=tokens) as site:
+        assert (await site.get("/v1/nodes", headers=bearer("olga"))).status == 200
+        tokens[:] = [TOKENS[0]]
+        assert (await site.get("/v1/nodes", headers=bearer("olga"))).status == 401
+        assert (await site.get("/v1/nodes", headers=bearer("vera"))).status == 200
 
 
 @pytest.mark.parametrize(
