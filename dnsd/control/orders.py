@@ -145,8 +145,9 @@ def released_by(drains: Sequence[Drain], node: str, request: ReleaseRequest, *, 
     if not request.all_holders:
         holder = holder_of(request.holder, actor)
         chosen = [drain for drain in drains if drain.holder == holder]
-        if request.holder is not None and not chosen:
-            others = ", ".join(sorted({drain.holder for drain in drains})) or "nobody"
+        # Where nobody holds any, it is a repetition; where others do, more likely a mistyped name.
+        if request.holder is not None and drains and not chosen:
+            others = ", ".join(sorted({drain.holder for drain in drains}))
             raise InvalidRequest(f"{holder} holds no drain on {node}; those there are held by {others}", field="holder")
     if request.roles is None or request.roles == [ALL_ROLES]:
         return chosen

@@ -11,8 +11,14 @@ from datetime import UTC, datetime
 
 SECONDS_OF_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d|w)){1,6}")
+
+# RFC 3339 §5.6; the standard library's reader takes other forms of ISO 8601 as well.
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+)
 
 
 def parse_duration(text: str) -> float:
@@ -46,7 +52,8 @@ def format_duration(seconds: float) -> str:
 
 def format_instant(instant: float) -> str:
     """Write an instant as RFC 3339 in UTC with milliseconds, as `2026-01-31T12:00:00.250Z`."""
-    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(round(instant * 1000), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
 
 
 def parse_instant(text: str) -> float:
@@ -59,7 +66,9 @@ def parse_instant(text: str) -> float:
         ValueError: not RFC 3339, or no offset.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        if not _INSTANT.fullmatch(text):
+            raise ValueError(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:

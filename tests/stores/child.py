@@ -21,7 +21,7 @@ FILE_LIMIT_BYTES = 256 * 1024
 
 
 def _say(line: object) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 async def commit(store: SqliteStore, _number: int) -> None:
