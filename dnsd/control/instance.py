@@ -7,11 +7,12 @@ The order of a start, which leaves no moment without an answer and none with a s
 
 1. `acquire`: take the locks. Where the DNS addresses are still listened on, workers of a dead control process
    (orphans) are behind it, or a foreign server. Orphans look for the lock every `LOOK_SECONDS`, so that they are given
-   a few times that to say hello; if nobody does, it is a foreign server.
+   a few times that to say hello. A worker on the address that does not (it hangs) is killed; anybody else there is
+   a foreign server.
 2. Start one's own workers. Orphans still answer beside them.
 3. `take_over`: tell the orphans to retire, and wait until they are gone. Only now acknowledge drains.
 
-An orphan that shows up later than that (it was stopped, or starved) is told to retire at once.
+An orphan that shows up later than that is told to retire at once.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
+from dnsd.control.holders import Holder, holders_of
 from dnsd.errors import StartError
 from dnsd.transports.sockets import Address, address_text, someone_listens
 from dnsd.workers.takeover import HELLO, LOOK_SECONDS, RETIRE, lock_name, peer_of
@@ -77,9 +80,13 @@ class _Orphan(asyncio.Protocol):
         self._transport.write(RETIRE)
 
     def kill(self) -> None:
+        if self.pid <= 0:  # the kernel names no process of another PID namespace; 0 would mean our own group
+            _log.error("a worker of an earlier dnsd, in another PID namespace, does not retire; end it by hand")
+            return
         # Its connection is open, so that the process lives and its pid is still its own.
         _log.warning("worker (pid %d) of an earlier dnsd did not retire and is killed", self.pid)
-        os.kill(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended this very moment
+            os.kill(self.pid, signal.SIGKILL)
 
     def abandon(self) -> None:
         self._transport.abort()
@@ -118,7 +125,7 @@ class Instance:
         """Make the workers of an earlier control process end; called when one's own workers answer.
 
         Returns:
-            How many there were; none of them answers any more.
+            How many there were; none of them answers any more, but for one that the log names.
         """
         self._took_over = True
         orphans = tuple(self._orphans)
@@ -130,7 +137,7 @@ class Instance:
             for orphan in orphans:
                 if not orphan.gone.is_set():
                     orphan.kill()
-            await asyncio.wait(gone)
+            await asyncio.wait(gone, timeout=RETIRE_SECONDS)
             _log.info("took over from %d workers of an earlier dnsd", len(orphans))
         return len(orphans)
 
@@ -158,11 +165,32 @@ class Instance:
         began = loop.time()
         while taken := [address for address in self._listen if someone_listens(address)]:
             waited = loop.time() - began
-            if waited >= HELLO_SECONDS and self._orphans:
+            if waited >= HELLO_SECONDS and self._orphans and not self._silent_holders():
                 return
             if waited >= FOREIGN_SECONDS:
-                raise StartError(f"cannot listen on {address_text(taken[0])}: another program has the address")
+                if not self._kill_silent_workers():
+                    raise StartError(f"cannot listen on {address_text(taken[0])}: {_foreign(taken[0])} has the address")
+                began = loop.time()
             await asyncio.sleep(PROBE_SECONDS)
+
+    def _silent_holders(self) -> list[Holder]:
+        known = {orphan.pid for orphan in self._orphans}
+        return [holder for address in self._listen for holder in holders_of(address) if holder.pid not in known]
+
+    def _kill_silent_workers(self) -> bool:
+        # The lock is ours: a worker on this very address has no control process, and if it hangs, it would come back
+        # with stale answers one day.
+        silent = {holder.pid for holder in self._silent_holders() if holder.worker}
+        for pid in silent:
+            _log.warning("worker (pid %d) of an earlier dnsd gave no sign of life and is killed", pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(silent)
+
+
+def _foreign(address: Address) -> str:
+    pids = sorted({holder.pid for holder in holders_of(address)})
+    return f"another program (pid {', '.join(map(str, pids))})" if pids else "another program"
 
 
 def _take_locks(addresses: Sequence[Address]) -> list[socket.socket]:

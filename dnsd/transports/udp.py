@@ -70,7 +70,7 @@ class PlainBatch:
     def run(self) -> int:
         """See `Batch.run`."""
         receive, send, respond = self._sock.recvfrom, self._sock.sendto, self._responder.respond
-        now = time.time()
+        udp, now = Transport.UDP, time.time()
         for number in range(BATCH_PACKETS):
             try:
                 packet, peer = receive(MAX_QUERY_BYTES)
@@ -79,7 +79,7 @@ class PlainBatch:
             except OSError:
                 self._counts.receive_errors += 1
                 return number
-            answer = respond(packet, now=now, transport=Transport.UDP)
+            answer = respond(packet, now=now, transport=udp)
             if answer is not None:
                 try:
                     send(answer, peer)
@@ -104,7 +104,7 @@ class AddressedBatch:
     def run(self) -> int:
         """See `Batch.run`."""
         receive, send, respond = self._sock.recvmsg, self._sock.sendmsg, self._responder.respond
-        now = time.time()
+        udp, now = Transport.UDP, time.time()
         for number in range(BATCH_PACKETS):
             try:
                 packet, notes, _, peer = receive(MAX_QUERY_BYTES, self._space)
@@ -113,7 +113,7 @@ class AddressedBatch:
             except OSError:
                 self._counts.receive_errors += 1
                 return number
-            answer = respond(packet, now=now, transport=Transport.UDP)
+            answer = respond(packet, now=now, transport=udp)
             if answer is not None:
                 try:
                     send((answer,), self._reply_notes(notes), 0, peer)

@@ -49,7 +49,8 @@ class Control:
 
     async def kill(self) -> None:
         self.process.kill()
-        await self.process.wait()
+        # Not `wait()`, which waits for the output as well, and a stopped worker holds that.
+        await until(lambda: not process_is_there(self.process.pid))
 
     async def end(self) -> None:
         self.process.terminate()
@@ -62,6 +63,7 @@ class Controls:
 
     address: tuple[str, int]
     pids: list[int] = field(default_factory=list)
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def launch(self, *, generation: int, workers: int = 2) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
@@ -71,6 +73,7 @@ class Controls:
             stderr=asyncio.subprocess.PIPE,
         )
         self.pids.append(process.pid)
+        self.processes.append(process)
         return process
 
     async def start(self, *, generation: int, workers: int = 2) -> Control:
@@ -94,3 +97,5 @@ async def controls(address: tuple[str, int]) -> AsyncIterator[Controls]:
         for pid in started.pids:
             if process_is_there(pid):
                 os.kill(pid, signal.SIGKILL)
+        for process in started.processes:
+            await asyncio.wait_for(process.wait(), 5)

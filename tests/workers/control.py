@@ -24,7 +24,7 @@ async def main(port: int, count: int, generation: int) -> None:
     await instance.acquire()
     await pool.start(snapshot(generation))
     await instance.take_over()
-    print(*(worker.pid for worker in pool.workers), flush=True)  # noqa: T201
+    print(*(worker.pid for worker in pool.workers), flush=True)
     await ended.wait()
     await pool.stop()
     await instance.release()

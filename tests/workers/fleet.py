@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from collections.abc import Callable
@@ -50,13 +51,13 @@ def answered_generation(answer: bytes) -> int:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free over UDP and TCP."""
+    """Return a port that is free over UDP and TCP, below those that the kernel gives to clients."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
+        port = random.randrange(10_000, 32_000)
         with socket.socket(family, socket.SOCK_STREAM) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
-            tcp.bind((host, 0))
-            port: int = tcp.getsockname()[1]
             try:
+                tcp.bind((host, port))
                 udp.bind((host, port))
             except OSError:
                 continue

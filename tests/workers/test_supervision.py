@@ -39,7 +39,7 @@ async def test_no_answer_is_older_than_an_acknowledgement(start_pool: StartPool,
             seconds.append(acknowledged[-1][0] - began)
             await asyncio.sleep(0.003)
     seconds.sort()
-    print(f"published → applied: p50 {seconds[len(seconds) // 2] * 1000:.2f} ms, p99 {seconds[-3] * 1000:.2f} ms")  # noqa: T201
+    print(f"published → applied: p50 {seconds[len(seconds) // 2] * 1000:.2f} ms, p99 {seconds[-3] * 1000:.2f} ms")
     assert len(askers.exchanges) > GENERATIONS
     stale = []
     for exchange in askers.exchanges:
@@ -60,7 +60,7 @@ async def test_a_killed_worker_is_replaced_within_a_second(start_pool: StartPool
         seconds = await until(lambda: sum(worker.ready for worker in pool.workers) == 2)
         answered = len(askers.exchanges)
         await until(lambda: len(askers.exchanges) > answered + 200)
-    print(f"killed → replaced: {seconds * 1000:.0f} ms")  # noqa: T201
+    print(f"killed → replaced: {seconds * 1000:.0f} ms")
     assert seconds < 1
     assert len(askers.lost) <= 8  # each client has one query under way
     last_killed = max((exchange.sent_at for exchange in askers.lost), default=0.0)

@@ -41,7 +41,7 @@ async def test_no_query_is_lost_between_two_control_processes(controls: Controls
         await until(lambda: len(askers.exchanges) > asked + 300)
         second = await controls.start(generation=2)
         took_over_at = asyncio.get_running_loop().time()
-        assert [pid for pid in first.workers if process_is_there(pid)] == []
+        await until(lambda: not any(process_is_there(pid) for pid in first.workers), within_seconds=1)
         asked = len(askers.exchanges)
         await until(lambda: len(askers.exchanges) > asked + 300)
     assert askers.lost == []
@@ -72,9 +72,19 @@ async def test_a_hung_orphan_is_killed(controls: Controls, monkeypatch: pytest.M
     try:
         os.kill(first.workers[0], signal.SIGSTOP)
         assert await instance.take_over() == 2
-        assert [pid for pid in first.workers if process_is_there(pid)] == []
+        await until(lambda: not any(process_is_there(pid) for pid in first.workers), within_seconds=1)
     finally:
         await instance.release()
+
+
+async def test_a_silent_orphan_is_killed(controls: Controls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An orphan that hangs before it says hello is found by its sockets; one that speaks retires in order."""
+    monkeypatch.setattr("dnsd.control.instance.FOREIGN_SECONDS", 1.0)
+    first = await controls.start(generation=1)
+    os.kill(first.workers[0], signal.SIGSTOP)
+    await first.kill()
+    assert await retire_orphans(controls.address) == 1
+    await until(lambda: not any(process_is_there(pid) for pid in first.workers), within_seconds=1)
 
 
 async def test_an_orphan_survives_a_start_that_fails(controls: Controls, address: Address) -> None:
@@ -124,7 +134,7 @@ async def test_a_foreign_server_is_found_out(
 ) -> None:
     """Even one that would share the address is no orphan: it says no hello."""
     monkeypatch.setattr("dnsd.control.instance.FOREIGN_SECONDS", 0.3)
-    line = rf"127\.0\.0\.1:{address[1]}: another program has the address"
+    line = rf"127\.0\.0\.1:{address[1]}: another program \(pid {os.getpid()}\) has the address"
     with opens(address), pytest.raises(StartError, match=line):
         await Instance([address]).acquire()
     instance = Instance([address])
