@@ -40,6 +40,11 @@ lint: setup-test
 types: setup-test
 	$(BIN)/mypy
 
+# A measurement, not a test: nothing asserts on it.
+bench: setup-test
+	@scripts/provide-test-tools
+	$(BIN)/python bench/answer_cost.py
+
 format: setup-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
