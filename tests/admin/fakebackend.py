@@ -59,6 +59,7 @@ class FakeBackend:
         self.reports: list[tuple[str, ReportRequest]] = []
         self.actors: list[Actor] = []
         self.waits: list[float] = []
+        self.releases: list[ReleaseRequest] = []
         self.lagging: set[str] = set()
         self.consumers_applied = {"ns1/0": 0, "ns1/1": 0}
         self.caught_up = asyncio.Event()
@@ -141,6 +142,7 @@ class FakeBackend:
         self, node: str, request: ReleaseRequest, *, actor: Actor, if_revision: int | None
     ) -> DrainOutcome:
         self._check(actor, if_revision)
+        self.releases.append(request)
         info = self.node(node)
         found = {
             key: drain

@@ -160,6 +160,7 @@ ELSEWHERE = [
     "[2001:db8::1]:8053",
     "0.0.0.0",
     "localhost@evil.example",
+    "evil.example@localhost",
     "localhost:port",
     "",
 ]

@@ -128,6 +128,11 @@ async def test_a_release_takes_roles_and_holders(site: Site, backend: FakeBacken
     rest = await site.ask("DELETE", "/v1/nodes/edge-1/drain?all_holders=true")
     assert [drain["holder"] for drain in rest.json["released"]] == ["local", "os-update"]
     assert backend.drain_infos == {}
+    assert [(request.holder, request.all_holders) for request in backend.releases] == [
+        ("local", False),
+        ("os-update", False),
+        (None, True),
+    ]
     nothing = await site.ask("DELETE", "/v1/nodes/edge-1/drain")
     assert (nothing.status, nothing.json["changed"], nothing.json["drain"]) == (200, False, None)
 
