@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ pytestmark = pytest.mark.alone
 EDGE = "edge.example.org"
 
 
-def test_a_killed_worker_is_replaced_within_a_second_while_others_answer(server: Server, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_within_a_second_while_others_answer(
+    server: Server, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Under load, the loss is at most what the kernel held for the dead worker; a new one is there at once."""
     load = start_dnsperf(server, tmp_path, seconds=4, rate=2000)
     try:
@@ -35,7 +38,7 @@ def test_a_killed_worker_is_replaced_within_a_second_while_others_answer(server:
         load.kill()
         load.wait()
     counted = figures(output)
-    print(f"\nworker killed: replaced and serving after {took * 1000:.0f} ms at most, {counted}")
+    record_property("figure", f"replaced and serving after {took * 1000:.0f} ms at most, {counted}")
     assert counted["lost"] <= counted["sent"] // 50
     assert set(counted) <= {"sent", "completed", "lost", "NOERROR"}
     assert "dnsd_worker_restarts_total 1.0" in server.get("/metrics")
@@ -67,7 +70,9 @@ def test_after_kill_9_of_everything_all_that_was_acknowledged_is_there(server: S
     assert history[1:] == told
 
 
-def test_while_the_control_process_is_dead_workers_answer_and_the_next_one_takes_over(tmp_path: Path) -> None:
+def test_while_the_control_process_is_dead_workers_answer_and_the_next_one_takes_over(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Kill -9 of the control process alone: answers as before, then a new one, and no worker of the old one left."""
     with serving(tmp_path) as server:
         server.cli("drain", "edge-1", "--reason", "kernel", "--wait", "applied")
@@ -87,6 +92,6 @@ def test_while_the_control_process_is_dead_workers_answer_and_the_next_one_takes
             load.kill()
             load.wait()
         counted = figures(output)
-        print(f"\ncontrol process killed and started again under load: {counted}")
+        record_property("figure", f"load over the kill and the new start: {counted}")
         assert counted["lost"] <= counted["sent"] // 50
         assert set(counted) <= {"sent", "completed", "lost", "NOERROR"}

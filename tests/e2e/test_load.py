@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +83,9 @@ async def operate(server: Server, nodes: Sequence[str], tally: Tally) -> None:
 
 
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
-async def test_30_changes_a_second_lose_no_query_and_leave_no_stale_answer(tmp_path: Path, store: str) -> None:
+async def test_30_changes_a_second_lose_no_query_and_leave_no_stale_answer(
+    tmp_path: Path, store: str, record_property: Callable[[str, object], None]
+) -> None:
     """Dnsperf asks all the while: nothing lost, no SERVFAIL; after each acknowledgement no worker names the node."""
     with serving(tmp_path, store=store, workers=WORKERS, fleet=NODES) as server:
         load = start_dnsperf(server, tmp_path, seconds=SECONDS + 1, rate=1500)
@@ -100,11 +102,12 @@ async def test_30_changes_a_second_lose_no_query_and_leave_no_stale_answer(tmp_p
         counted = figures(output)
         p50, p99 = median_and_p99(tally.lag_ms)
         trip50, trip99 = median_and_p99(tally.round_trip_ms)
-        print(
-            f"\n{store}: {tally.changes} changes in {took:.1f} s ({tally.changes / took:.0f}/s), "
+        record_property(
+            "figure",
+            f"{tally.changes} changes in {took:.1f} s ({tally.changes / took:.0f}/s), "
             f"accepted → applied by all {WORKERS} workers: p50 {p50:.2f} ms, p99 {p99:.2f} ms; "
             f"request → acknowledged: p50 {trip50:.1f} ms, p99 {trip99:.1f} ms; "
-            f"{tally.checked} answers checked, {len(tally.stale)} stale; {counted}"
+            f"{tally.checked} answers checked, {len(tally.stale)} stale; {counted}",
         )
         assert tally.stale == []
         assert counted["lost"] == 0
