@@ -310,8 +310,7 @@ class WorkerPool:
         for slot in self._slots:
             if slot.start is not None:
                 slot.start.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await slot.start
+                await asyncio.wait((slot.start,))
         workers = self._workers
         ends = [asyncio.ensure_future(worker.exited.wait()) for worker in workers]
         if not ends:

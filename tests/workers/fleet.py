@@ -74,6 +74,19 @@ def ask(address: tuple[str, int], *, timeout_seconds: float = 2.0) -> int:
         return answered_generation(client.recv(4096))
 
 
+def ask_at_once(address: tuple[str, int], *, queries: int) -> set[int]:
+    """Send queries from as many ports without a pause, so that they reach every worker; return the generations."""
+    clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(queries)]
+    try:
+        for client in clients:
+            client.settimeout(2.0)
+            client.sendto(query(), address)
+        return {answered_generation(client.recv(4096)) for client in clients}
+    finally:
+        for client in clients:
+            client.close()
+
+
 def process_is_there(pid: int) -> bool:
     """Say whether a process exists and is not merely waiting to be reaped."""
     try:

@@ -13,7 +13,7 @@ import pytest
 from dnsd.control.worker_limits import MAX_BACKOFF_SECONDS, backoff_seconds
 from tests.workers.askers import LOST_SECONDS, Askers
 from tests.workers.conftest import StartPool
-from tests.workers.fleet import ask, delta, until
+from tests.workers.fleet import ask, ask_at_once, delta, until
 
 Address = tuple[str, int]
 
@@ -32,11 +32,14 @@ async def test_no_answer_is_older_than_an_acknowledgement(start_pool: StartPool,
         for generation in range(2, GENERATIONS):
             began = loop.time()
             pool.publish(delta(generation))
-            if generation % 100 == 50:
+            killed = generation % 100 == 50
+            if killed:
                 os.kill(pool.workers[0].pid, signal.SIGKILL)
             assert await pool.wait_applied(generation, timeout_seconds=5)
             acknowledged.append((loop.time(), generation))
             seconds.append(acknowledged[-1][0] - began)
+            if not killed:  # a query to the dying worker would be lost
+                assert ask_at_once(address, queries=6) == {generation}
             await asyncio.sleep(0.003)
     seconds.sort()
     print(f"published → applied: p50 {seconds[len(seconds) // 2] * 1000:.2f} ms, p99 {seconds[-3] * 1000:.2f} ms")
