@@ -30,6 +30,9 @@ def check_store(entry: Entry[StoreSection], findings: Findings, *, folder: Path)
         findings.problem(entry.at("prefix"), "bad-prefix", message=message)
     if not entry.good("url"):
         return ""
+    if "url" not in entry.section.model_fields_set:
+        message = "no store is named: drains are kept in memory and a restart forgets them"
+        findings.warning(entry.at("url"), "store-forgets", message=message)
     url = entry.section.url
     scheme, separator, rest = url.partition("://")
     resolved = f"{_SQLITE}{_absolute(folder, rest)}" if scheme == "sqlite" else url

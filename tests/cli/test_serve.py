@@ -23,6 +23,7 @@ ns1 300 IN A 192.0.2.1
 
 CONFIG = """\
 version = 1
+store.url = "memory://"
 [server]
 id = "ns1"
 [[zone]]
@@ -59,7 +60,7 @@ def test_every_problem_is_a_line_with_its_place_and_id(run: Run, config: Path) -
     config.write_text(CONFIG.replace('role = "edge"', 'role = "egde"') + "colour = 3\n")
     result = run("check", "--config", str(config))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == [f"{config}:13", f"{config}:14"]
+    assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == [f"{config}:14", f"{config}:15"]
     assert result.stderr.splitlines()[1].endswith("[unknown-key]")
     in_json = run("check", "--config", str(config), "--json")
     document = json.loads(in_json.stdout)
