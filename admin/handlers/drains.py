@@ -16,8 +16,6 @@ async def put_drain(call: Call) -> Reply:
     _check_agent(call, holder=request.holder)
     if request.force and call.actor.scope is not Scope.OPERATOR:
         raise NotAllowed("Only an operator places a drain against the capacity guard.", field="force")
-    if request.holder is None:
-        request = request.model_copy(update={"holder": call.actor.name})
     outcome = await call.backend.place_drain(call.path["id"], request, actor=call.actor, if_revision=call.if_revision)
     return await _reply(call, outcome)
 
@@ -33,7 +31,7 @@ async def delete_drain(call: Call) -> Reply:
         raise invalid([FieldError(field="holder", message="makes no sense beside all_holders")])
     request = ReleaseRequest(
         roles=list(query["role"]) or None,
-        holder=None if all_holders else holder or call.actor.name,
+        holder=holder,
         all_holders=all_holders,
         dry_run=query["dry_run"],
     )

@@ -112,7 +112,7 @@ class FakeBackend:
         impact = self._impact(info.id)
         if not all(item.ok for item in impact) and not request.force:
             raise CapacityFloor("edge.example.org. would fall below its floor", impact=[i.model_dump() for i in impact])
-        holder = request.holder or "nobody"
+        holder = request.holder or actor.name
         key = (info.id, roles[0], holder)
         old = self.drain_infos.get(key)
         same = old is not None and (old.mode, old.reason, old.roles) == (mode, request.reason, roles)
@@ -148,7 +148,7 @@ class FakeBackend:
             key: drain
             for key, drain in self.drain_infos.items()
             if key[0] == info.id
-            and (request.all_holders or key[2] == request.holder)
+            and (request.all_holders or key[2] == (request.holder or actor.name))
             and (request.roles is None or key[1] in request.roles)
         }
         if not request.dry_run:
