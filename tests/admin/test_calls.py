@@ -129,7 +129,7 @@ async def test_a_release_takes_roles_and_holders(site: Site, backend: FakeBacken
     assert [drain["holder"] for drain in rest.json["released"]] == ["local", "os-update"]
     assert backend.drain_infos == {}
     assert [(request.holder, request.all_holders) for request in backend.releases] == [
-        ("local", False),
+        (None, False),
         ("os-update", False),
         (None, True),
     ]
