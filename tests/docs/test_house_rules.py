@@ -1,0 +1,198 @@
+"""The rules of the house that no linter holds: sizes, and documents that say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from admin import problems
+from admin.metrics import Metrics, MetricsSample
+from admin.problems import KIND_OF, Kind
+from admin.routes import ROUTES
+from dnsd import __version__
+from dnsd.cli.failures import ExitStatus
+from dnsd.cli.main import cli
+from dnsd.config import schema
+from dnsd.config.reload import _FIXED
+from tests.docs.example import ROOT
+
+MAX_MODULE_LINES = 600
+MAX_FUNCTION_LINES = 60
+
+MODULES = sorted(
+    path for folder in ("admin", "bench", "dnsd", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
+)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+
+SAMPLE = MetricsSample(
+    queries={("udp", "NOERROR"): 1},
+    answer_generation=1,
+    store_revision=1,
+    applied_revision=1,
+    pool_members={("edge.example.org.", "serving"): 1},
+    pool_fail_open={"edge.example.org.": False},
+    drains={("draining", "edge"): 1},
+    drain_age_seconds={("edge-1", "edge", "ops"): 1.0},
+    store_up=True,
+    state_age_seconds=0.0,
+    reloads={"ok": 1},
+)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _rows(document: str) -> Iterator[list[str]]:
+    """Yield the cells of every row of every table."""
+    for line in (ROOT / document).read_text().splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+# --- code -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_module_and_its_functions_are_of_a_size_to_be_read(path: Path) -> None:
+    """No module has more than 600 lines, and no function more than 60."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_MODULE_LINES
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES]
+    assert long == []
+
+
+def test_half_of_the_modules_are_short() -> None:
+    """The median module has fewer than 200 lines."""
+    sizes = sorted(len(path.read_text().splitlines()) for path in MODULES if path.parts[-2] != "tests")
+    assert sizes[len(sizes) // 2] < 200
+
+
+# --- documents ------------------------------------------------------------------------------------------------------
+
+
+def test_the_changelog_has_this_version() -> None:
+    """There is an entry for the version of the package, with something under it."""
+    entry = (ROOT / "CHANGELOG.md").read_text().partition(f"\n## [{__version__}]")[2].partition("\n## ")[0]
+    assert "\n- " in entry
+
+
+def test_the_readme_lists_every_command() -> None:
+    """The table of commands has a row for each command, and for nothing else."""
+    listed = {match[1] for row in _rows("README.md") if (match := re.match(r"`dnsd (\w+)", row[0]))}
+    assert listed == set(cli.commands)
+
+
+def test_the_readme_lists_every_exit_status() -> None:
+    """The README's line of exit statuses has each of them."""
+    line = (ROOT / "README.md").read_text().partition("\nExit status: ")[2].partition("\n\n")[0]
+    assert [int(part.split()[0]) for part in re.split(r"; +", line.replace("\n", " "))] == [int(s) for s in ExitStatus]
+
+
+def test_the_configuration_reference_lists_every_key() -> None:
+    """Each table of the configuration has a section, with a row for each key and for nothing else."""
+    documented: dict[str, set[str]] = {}
+    for part in (ROOT / "docs" / "configuration.md").read_text().split("\n## ")[1:]:
+        heading, _, body = part.partition("\n")
+        documented[heading.strip("[]")] = set(re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE))
+    tables: dict[str, type[schema.Section]] = {**schema.SINGLE_TABLES, **schema.REPEATED_TABLES}
+    tables |= {"Top of the file": schema.TopSection, "admin.token": schema.TokenSection}
+    assert documented == {name: set(table.model_fields) for name, table in tables.items()}
+
+
+def test_the_configuration_reference_tells_required_keys_and_defaults() -> None:
+    """A row says `required` where the key is, and a plain default as it is."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    tables: dict[str, type[schema.Section]] = {**schema.SINGLE_TABLES, **schema.REPEATED_TABLES}
+    tables["admin.token"] = schema.TokenSection
+    for name, table in tables.items():
+        body = re.split(rf"\n## \[+{re.escape(name)}\]+\n", text)[1].partition("\n## ")[0]
+        for key, field in table.model_fields.items():
+            row = next(line for line in body.splitlines() if line.startswith(f"| `{key}` |"))
+            default = row.split(" | ")[2]
+            assert (default == "required") is field.is_required(), (name, key)
+            if isinstance(field.default, str | int):
+                assert default.strip("`").strip('"') == str(field.default), (name, key)
+
+
+def test_the_configuration_reference_tells_what_needs_a_restart() -> None:
+    """The keys that a reload cannot change are those that the reference names."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    sentence = text.partition("SIGHUP reloads everything but ")[2].partition("which need a restart")[0]
+    assert set(re.findall(r"`([\w.]+)`", sentence)) == {key for key, _ in _FIXED}
+
+
+def test_the_metrics_are_documented() -> None:
+    """The table of metrics has each one with its labels, and nothing that is not there."""
+    documented = {}
+    for row in _rows("docs/operations.md"):
+        if match := re.fullmatch(r"`(dnsd_\w+)(?:\{([\w,]+)\})?`", row[0]):
+            documented[match[1]] = set((match[2] or "").split(",")) - {""}
+    exposed: dict[str, set[str]] = {}
+    text = Metrics(lambda: SAMPLE).render().decode()
+    names = [name for name in re.findall(r"^# TYPE (dnsd_\w+)", text, re.MULTILINE) if not name.endswith("_created")]
+    for name in names:
+        labels = re.search(rf"^{name}(?:\{{(.*)\}})? ", text, re.MULTILINE)
+        exposed[name] = set(re.findall(r'(\w+)="', labels[1] or "")) if labels else set()
+    assert documented == exposed
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_a_document_names_only_metrics_that_exist(path: Path) -> None:
+    """What looks like a metric in a document is one."""
+    text = Metrics(lambda: SAMPLE).render().decode()
+    assert [name for name in re.findall(r"`(dnsd_\w+)", path.read_text()) if f"# TYPE {name} " not in text] == []
+
+
+def test_the_http_reference_lists_every_call() -> None:
+    """The table of calls has each route, and nothing else."""
+    rows = [row[0].strip("`") for row in _rows("docs/http-api.md")]
+    listed = [row for row in rows if re.match(r"(GET|PUT|POST|DELETE) /", row)]
+    assert sorted(listed) == sorted(f"{route.method} {route.path}" for route in ROUTES)
+
+
+def test_the_http_reference_lists_every_problem() -> None:
+    """The table of problems has each kind with its status, and nothing else."""
+    section = (ROOT / "docs" / "http-api.md").read_text().partition("\n## Problems\n")[2]
+    listed: set[tuple[int, str]] = set()
+    for line in section.splitlines():
+        if re.match(r"\| \d", line):
+            cells = line.split("|")
+            statuses = [int(text) for text in cells[1].split(",")]
+            ids = re.findall(r"`([\w-]+)`", cells[2])
+            listed |= {(statuses[min(place, len(statuses) - 1)], each) for place, each in enumerate(ids)}
+    kinds = {value for value in vars(problems).values() if isinstance(value, Kind)} | set(KIND_OF.values())
+    assert listed == {(kind.status, kind.id) for kind in kinds}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_a_documents_links_and_files_are_there(path: Path) -> None:
+    """Relative links lead to files, links to headings find them, and modules that are named exist."""
+    text = path.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, heading = target.partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, target
+    for name in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
+        assert any((base / name).exists() for base in (ROOT, ROOT / "dnsd")), name
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=_name)
+def test_a_decision_fits_on_a_screen(path: Path) -> None:
+    """A record has context, decision and consequences, fits on a screen, and is in the index."""
+    text = path.read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+    assert len(text.splitlines()) <= 45
+    assert path.name in (path.parent / "README.md").read_text()
+    assert text.startswith(f"# {int(path.name[:4])}. ")
