@@ -184,7 +184,7 @@ def test_a_documents_links_and_files_are_there(path: Path) -> None:
         if heading:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
             assert heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, target
-    for name in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
+    for name in re.findall(r"(?<![\w/])((?:\w+/)+\w+\.py)\b", text):
         assert any((base / name).exists() for base in (ROOT, ROOT / "dnsd")), name
 
 
