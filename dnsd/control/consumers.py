@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dnsd.api.schemas import AppliedBy, ConsumerInfo, PendingAt
 from dnsd.control.publisher import Publisher
+from dnsd.control.storehealth import StoreHealth
 from dnsd.errors import StoreUnavailable
 from dnsd.model.state import Consumer
 from dnsd.stores.base import DrainStore
-
-log = logging.getLogger(__name__)
 
 # How often this server says in the store that it lives and what it has applied. Unit: seconds.
 HEARTBEAT_SECONDS = 2.0
 
 # A consumer that was silent for longer is not waited for; it is listed as not live. Unit: seconds.
 LIVE_SECONDS = 10.0
+
+# A consumer that was silent for longer is taken as gone. Until then it may have lost its way to the store alone, and
+# still serve what it knew last. Unit: seconds.
+FORGOTTEN_SECONDS = 86_400.0
 
 # Between looks at what other consumers have applied, while somebody waits for them. Unit: seconds.
 POLL_SECONDS = 0.05
@@ -27,29 +29,49 @@ DNS_KIND = "dns"
 
 
 class Consumers:
-    """The consumers of a fleet: this server, and the others that write their progress to the store."""
+    """The consumers of a fleet: this server, and the others that write their progress to the store.
 
-    def __init__(self, server_id: str, store: DrainStore, publisher: Publisher, *, clock: Callable[[], float]) -> None:
+    Attributes:
+        known: what the others say has been read at least once.
+    """
+
+    def __init__(
+        self,
+        server_id: str,
+        store: DrainStore,
+        publisher: Publisher,
+        *,
+        health: StoreHealth,
+        clock: Callable[[], float],
+    ) -> None:
+        self.known = False
         self._id = server_id
         self._store = store
         self._publisher = publisher
+        self._health = health
         self._clock = clock
         self._others: tuple[Consumer, ...] = ()
+        self._heard_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Send heartbeats and read the others' until cancelled."""
         while True:
-            try:
-                await self._store.heartbeat(self._own())
-                await self._read_others()
-            except StoreUnavailable as error:
-                log.debug("no heartbeat: %s", error)  # the follower reports the outage
+            await self.beat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def beat(self) -> None:
+        """Say in the store how far this server is, and read how far the others are."""
+        try:
+            await self._store.heartbeat(self._own())
+        except StoreUnavailable as error:
+            self._health.failed_to_write(error)
+        else:
+            self._health.was_written()
+        await self._read_others()
 
     def infos(self) -> list[ConsumerInfo]:
         """Return every consumer, the silent ones included."""
         newest = self._publisher.fleet.revision
-        now = self._clock()
         return [
             ConsumerInfo(
                 kind=consumer.kind,
@@ -58,15 +80,14 @@ class Consumers:
                 lag_ms=self._lag_ms(consumer, consumer.applied),
                 behind=consumer.applied < newest,
                 last_seen=consumer.seen_at,
-                live=self._live(consumer, now),
+                live=self._silent_seconds(consumer) < LIVE_SECONDS,
             )
             for consumer in self._all()
         ]
 
     def progress(self, revision: int) -> tuple[list[AppliedBy], list[PendingAt]]:
         """Return which live consumers have applied a revision, and which have not."""
-        now = self._clock()
-        live = [consumer for consumer in self._all() if self._live(consumer, now)]
+        live = [consumer for consumer in self._all() if self._silent_seconds(consumer) < LIVE_SECONDS]
         applied = [
             AppliedBy(consumer=consumer.id, kind=consumer.kind, lag_ms=self._lag_ms(consumer, revision))
             for consumer in live
@@ -79,6 +100,11 @@ class Consumers:
         ]
         return applied, pending
 
+    def silent(self, revision: int) -> list[tuple[Consumer, float]]:
+        """Return the consumers that went silent before they applied a revision, each with its seconds of silence."""
+        found = [(each, self._silent_seconds(each)) for each in self._others if each.applied < revision]
+        return [(each, seconds) for each, seconds in found if LIVE_SECONDS <= seconds < FORGOTTEN_SECONDS]
+
     async def wait_applied(self, revision: int, *, timeout_seconds: float) -> None:
         """Wait until every live consumer has applied a revision, or the time is over."""
         loop = asyncio.get_running_loop()
@@ -90,7 +116,22 @@ class Consumers:
             await self._read_others()
 
     async def _read_others(self) -> None:
-        self._others = tuple(each for each in await self._store.consumers() if each.id != self._id)
+        try:
+            consumers = await self._store.consumers()
+        except StoreUnavailable as error:
+            self._health.failed_to_read(error)
+            return
+        self._take(tuple(each for each in consumers if each.id != self._id))
+
+    def _take(self, others: Sequence[Consumer]) -> None:
+        before = {each.id: each.seen_at for each in self._others}
+        now = self._clock()
+        for each in others:
+            # By our own clock: theirs may be set differently.
+            if before.get(each.id, each.seen_at) != each.seen_at:
+                self._heard_at[each.id] = now
+        self._others = tuple(others)
+        self.known = True
 
     def _all(self) -> tuple[Consumer, ...]:
         return (self._own(), *self._others)
@@ -104,8 +145,8 @@ class Consumers:
             seen_at=self._clock(),
         )
 
-    def _live(self, consumer: Consumer, now: float) -> bool:
-        return now - consumer.seen_at < LIVE_SECONDS
+    def _silent_seconds(self, consumer: Consumer) -> float:
+        return self._clock() - max(consumer.seen_at, self._heard_at.get(consumer.id, 0.0))
 
     def _lag_ms(self, consumer: Consumer, revision: int) -> float | None:
         if consumer.id != self._id:

@@ -67,7 +67,9 @@ class DrainService:
         broken = [each for each in impact if not each.ok]
         if broken and not order.force:
             raise _below_floor(order.node, broken, impact)
-        placed = [replace(drain, forced=bool(broken)) for drain in placed]
+        # A drain that is renewed stands against the guard as much as before.
+        forced = {key for key, drain in there.items() if drain.forced and not drain.expired(moment.now)}
+        placed = [replace(drain, forced=bool(broken) or drain.key in forced) for drain in placed]
         shown = drain_infos([*placed, *kept], now=moment.now)[0]
         outcome = DrainOutcome(
             revision=moment.revision,
@@ -153,7 +155,7 @@ class DrainService:
         """
 
         def decide(moment: Moment) -> Decision[int]:
-            over = [drain for drain in self._publisher.fleet.all_drains() if drain.expired(moment.now)]
+            over = self._publisher.fleet.expired_drains(moment.now)
             revision = moment.revision + len(over)
             return Decision(
                 result=len(over),

@@ -31,6 +31,7 @@ class EventHub:
         self._since = revision
         self._kept: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._listeners: set[asyncio.Queue[Event | None]] = set()
+        self._closed = False
 
     def publish(self, event: Event) -> None:
         """Hand out an event; never waits."""
@@ -57,7 +58,10 @@ class EventHub:
         if after is not None:
             missed = self._kept_after(after)
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._listeners.add(queue)
+        if not self._closed:
+            self._listeners.add(queue)
+        else:
+            queue.put_nowait(None)
         try:
             for event in missed:
                 yield event
@@ -66,8 +70,18 @@ class EventHub:
         finally:
             self._listeners.discard(queue)
 
+    def skip_to(self, revision: int) -> None:
+        """Note that changes up to a revision were missed: what is kept leads nowhere, and listeners begin anew."""
+        self._kept.clear()
+        self._since = revision
+        self._end_listeners()
+
     def close(self) -> None:
-        """End every listener."""
+        """End every listener, and those that come."""
+        self._closed = True
+        self._end_listeners()
+
+    def _end_listeners(self) -> None:
         for queue in self._listeners:
             queue.put_nowait(None)
         self._listeners.clear()

@@ -12,8 +12,9 @@ import random
 from collections.abc import Callable
 
 from dnsd.control.publisher import Publisher
+from dnsd.control.storehealth import StoreHealth
 from dnsd.core.fleet import Fleet
-from dnsd.errors import ChangesTrimmed, StoreError, StoreUnavailable
+from dnsd.errors import ChangesTrimmed, StoreUnavailable
 from dnsd.model.state import FleetState
 from dnsd.stores.base import DrainStore
 
@@ -43,14 +44,24 @@ class Follower:
         publisher: Publisher,
         *,
         rebuild: Callable[[FleetState], Fleet],
-        clock: Callable[[], float],
+        health: StoreHealth,
     ) -> None:
-        self.store_up = True
-        self.seen_at = clock()
         self._store = store
         self._publisher = publisher
         self._rebuild = rebuild
-        self._clock = clock
+        self._health = health
+
+    async def run(self) -> None:
+        """Follow the store until cancelled; an outage is waited out."""
+        retry_seconds = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._take_changes(wait_seconds=WAIT_SECONDS)
+                retry_seconds = FIRST_RETRY_SECONDS
+            except StoreUnavailable as error:
+                self._health.failed_to_read(error)
+                await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))
+                retry_seconds = min(retry_seconds * 2, LAST_RETRY_SECONDS)
 
     async def catch_up(self) -> None:
         """Bring the fleet to the store's revision.
@@ -59,13 +70,29 @@ class Follower:
             StoreUnavailable: the store cannot be read.
         """
         try:
-            while records := await self._store.changes(after=self._publisher.fleet.revision):
-                self._publisher.apply(records)
-        except ChangesTrimmed:
-            await self._reload()
-        self._note_up()
+            while await self._take_changes(wait_seconds=0.0):
+                pass
+        except StoreUnavailable as error:
+            self._health.failed_to_read(error)
+            raise
 
-    async def load(self) -> FleetState:
+    async def _take_changes(self, *, wait_seconds: float) -> bool:
+        """Publish what follows the fleet's revision; say whether there was anything."""
+        revision = self._publisher.fleet.revision
+        try:
+            records = await self._store.changes(after=revision, wait_seconds=wait_seconds)
+        except ChangesTrimmed:
+            state = await self._load()
+            # No await from here on: what is published must not become newer than the cut.
+            self._publisher.replace(self._rebuild(state))
+            log.warning("changes after revision %d are gone: loaded everything anew at %d", revision, state.revision)
+            records = ()
+        else:
+            self._publisher.apply(records)
+        self._health.was_read()
+        return bool(records)
+
+    async def _load(self) -> FleetState:
         """Return a cut of the store that is not older than what is published.
 
         Raises:
@@ -78,43 +105,3 @@ class Follower:
         raise StoreUnavailable(
             f"the store is at revision {state.revision}, before {self._publisher.fleet.revision}, which is published"
         )
-
-    async def run(self) -> None:
-        """Follow the store until cancelled; an outage is waited out."""
-        retry_seconds = FIRST_RETRY_SECONDS
-        while True:
-            try:
-                revision = self._publisher.fleet.revision
-                self._publisher.apply(await self._store.changes(after=revision, wait_seconds=WAIT_SECONDS))
-                self._note_up()
-                retry_seconds = FIRST_RETRY_SECONDS
-            except ChangesTrimmed:
-                await self._reload_or_wait()
-            except StoreUnavailable as error:
-                self.note_down(error)
-                await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))
-                retry_seconds = min(retry_seconds * 2, LAST_RETRY_SECONDS)
-
-    def note_down(self, error: StoreError) -> None:
-        """Take note of a failure of the store; logged once for an outage."""
-        if self.store_up:
-            self.store_up = False
-            log.error("the store is unavailable: %s; answers go on from the last known state", error)
-
-    def _note_up(self) -> None:
-        self.seen_at = self._clock()
-        if not self.store_up:
-            self.store_up = True
-            log.info("the store is back at revision %d", self._publisher.fleet.revision)
-
-    async def _reload_or_wait(self) -> None:
-        try:
-            await self._reload()
-        except StoreUnavailable as error:
-            self.note_down(error)
-            await asyncio.sleep(FIRST_RETRY_SECONDS)
-
-    async def _reload(self) -> None:
-        log.warning("changes after revision %d are gone: loading everything anew", self._publisher.fleet.revision)
-        state = await self.load()
-        self._publisher.replace(self._rebuild(state))

@@ -11,6 +11,7 @@ from dnsd.api.schemas import DesiredState, NodeOutcome, NodeRequest, ReportReque
 from dnsd.config.settings import Settings
 from dnsd.control.actor import Actor
 from dnsd.control.publisher import Publisher
+from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, node_info, node_of
 from dnsd.control.writer import Decision, Moment, Writer
 from dnsd.errors import InvalidRequest, NodeConflict, StoreUnavailable
@@ -44,12 +45,14 @@ class Inventory:
         store: DrainStore,
         *,
         settings: Callable[[], Settings],
+        health: StoreHealth,
         clock: Callable[[], float],
     ) -> None:
         self._writer = writer
         self._publisher = publisher
         self._store = store
         self._settings = settings
+        self._health = health
         self._clock = clock
         self._unkept: dict[str, Report] = {}
 
@@ -104,7 +107,11 @@ class Inventory:
 
         _, revision, changed = await self._writer.write(decide, if_revision=if_revision)
         self._unkept.pop(key, None)
-        await self._store.drop_report(key)
+        try:
+            await self._store.drop_report(key)
+        except StoreUnavailable as error:  # the removal itself stands
+            self._health.failed_to_write(error)
+            log.warning("the last report of %s, which is removed, is still in the store", key)
         return NodeOutcome(revision=revision, changed=changed, node=None)
 
     # --- reports ------------------------------------------------------------------------------------------------
@@ -145,14 +152,17 @@ class Inventory:
 
     async def flush(self) -> None:
         """Keep in the store what has come in since the last time."""
-        reports, self._unkept = self._unkept, {}
+        nodes = self._publisher.fleet.nodes
+        reports, self._unkept = {key: each for key, each in self._unkept.items() if key in nodes}, {}
         if not reports:
             return
         try:
             await self._store.put_reports(list(reports.values()))
         except StoreUnavailable as error:
-            log.debug("reports are not kept: %s", error)  # the follower reports the outage
+            self._health.failed_to_write(error)
             self._unkept = {**reports, **self._unkept}
+        else:
+            self._health.was_written()
 
 
 def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Node:

@@ -38,6 +38,7 @@ from dnsd.control.follower import Follower
 from dnsd.control.inventory import Inventory
 from dnsd.control.publisher import Publisher
 from dnsd.control.status import StatusReader
+from dnsd.control.storehealth import StoreHealth
 from dnsd.control.supervisor import WorkerPool
 from dnsd.control.timekeeper import Timekeeper
 from dnsd.control.views import drain_infos, history_info, node_info, node_of, pool_info, pool_of
@@ -76,6 +77,7 @@ class ControlPlane:
         state: a consistent cut of it.
         observe_propagation: told of each change's seconds from accepted to applied by all workers.
         clock: gives the present instant.
+        steady: gives seconds on a clock that nobody sets.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class ControlPlane:
         *,
         observe_propagation: Callable[[float], None],
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock
+        self.store_health = StoreHealth(clock=clock, steady=steady)
         self.hub = EventHub(revision=state.revision)
         self.workers = WorkerPool(listen=settings.listen, count=settings.workers, on_progress=self._workers_progressed)
         self.publisher = Publisher(
@@ -97,16 +101,18 @@ class ControlPlane:
             self.workers,
             events=self.hub,
             clock=clock,
+            steady=steady,
             observe_propagation=observe_propagation,
         )
-        self.follower = Follower(
-            store, self.publisher, rebuild=lambda cut: self._build_again(self.settings, cut), clock=clock
-        )
-        writer = Writer(store, self.publisher, self.follower, clock=clock)
+        health = self.store_health
+        self._follower = Follower(store, self.publisher, rebuild=self._rebuild, health=health)
+        writer = Writer(store, self.publisher, self._follower, health=health, clock=clock)
         self._drains = DrainService(writer, self.publisher, settings=lambda: self.settings)
-        self._inventory = Inventory(writer, self.publisher, store, settings=lambda: self.settings, clock=clock)
-        self._consumers = Consumers(settings.server_id, store, self.publisher, clock=clock)
-        self._status = StatusReader(self.publisher, self._consumers)
+        self._inventory = Inventory(
+            writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
+        )
+        self._consumers = Consumers(settings.server_id, store, self.publisher, health=health, clock=clock)
+        self._status = StatusReader(self.publisher, self._consumers, health)
         self._timekeeper = Timekeeper(self.publisher, self._drains, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,6 +127,10 @@ class ControlPlane:
         await self.workers.start(self.publisher.snapshot())
         self.publisher.workers_progressed()
 
+    def taken_over(self) -> None:
+        """Note that no worker of an earlier server answers any more: what is said of caches counts from here."""
+        self.publisher.departures.begin()
+
     async def run(self) -> None:
         """Do what goes on by itself until cancelled.
 
@@ -128,7 +138,7 @@ class ControlPlane:
             ExceptionGroup: a part failed in a way that it does not know; the server should end rather than limp on.
         """
         parts: tuple[Coroutine[Any, Any, None], ...] = (
-            self.follower.run(),
+            self._follower.run(),
             self._timekeeper.run(),
             self._consumers.run(),
             self._inventory.run(),
@@ -143,24 +153,23 @@ class ControlPlane:
         await self.workers.stop()
         await self._inventory.flush()
 
-    async def reload(self, settings: Settings) -> None:
+    def reload(self, settings: Settings) -> None:
         """Serve other settings from now on; the caller has checked that a reload can change what differs.
 
-        Raises:
-            StoreUnavailable: the state cannot be read; everything stays as it is.
+        The state is the one that is published, so that it works while the store is down.
         """
-        fleet = self._build_again(settings, await self.follower.load())
+        fleet = build_fleet(settings, self.publisher.fleet.state, now=self.clock())
         self.settings = settings
         self.publisher.replace(fleet)
 
-    def _build_again(self, settings: Settings, state: FleetState) -> Fleet:
+    def _rebuild(self, state: FleetState) -> Fleet:
         """Return a fleet anew; the reports that have come in are younger than those kept in the store."""
         reports = dict(state.reports)
-        for report in self.publisher.fleet.reports.values():
-            kept = reports.get(report.node)
+        for node, report in self.publisher.fleet.reports.items():
+            kept = reports.get(node)
             if kept is None or kept.received_at < report.received_at:
-                reports[report.node] = report
-        return build_fleet(settings, replace(state, reports=reports), now=self.clock())
+                reports[node] = report
+        return build_fleet(self.settings, replace(state, reports=reports), now=self.clock())
 
     def _workers_progressed(self) -> None:
         self.publisher.workers_progressed()
@@ -259,7 +268,7 @@ class ControlPlane:
         """Say whether the server answers as it should; an outage of the store is told but is no reason to leave."""
         serving = [worker for worker in self.workers.workers if worker.ready]
         problems = []
-        if not self.follower.store_up:
+        if not self.store_health.up:
             problems.append("the store is unavailable: drains cannot be changed")
         if len(serving) < self.settings.workers:
             problems.append(f"{len(serving)} of {self.settings.workers} workers answer")

@@ -1,63 +1,121 @@
 """How far a node has left DNS: when answers stopped naming it, and until when caches may still hold one that did.
 
 The bound is safe rather than tight: a withdrawal counts from the moment at which every worker had applied it, with the
-TTL of the pool that named the node, whether or not anybody asked.
+TTL of the pool that named the node, whether or not anybody asked. What is left is counted on a steady clock, so that a
+wall clock that is set forward clears no cache; the wall clock's instants are for people.
+
+named ──withdraw──► waiting for workers ──applied──► caches run out ──TTL──► clear
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from dnsd.core.fleet import Withdrawal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
     """How a node left the answers of a role.
 
     Args:
         withdrawn_at: instant since which no worker names it; None: not applied by all yet.
-        max_ttl: seconds; the largest TTL that named it.
-        caches_clear_at: instant at which the last answer has expired everywhere.
+        max_ttl: seconds; the largest TTL that named it and that caches may count from; None: no pool did.
+        caches_clear_at: instant at which the last answer has expired everywhere; None: not known, or none was given.
+        seconds_left: until then, on the steady clock, 0 or more; None: not known, as not all workers have applied it.
     """
 
-    generation: int
     withdrawn_at: float | None
-    max_ttl: int
+    max_ttl: int | None
     caches_clear_at: float | None
+    seconds_left: float | None
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is owed to caches for one node and role; instants on the wall clock unless they say steady."""
+
+    generation: int = 0
+    waiting_ttl: int = 0
+    max_ttl: int = 0
+    withdrawn_at: float | None = None
+    clear_at: float = 0.0
+    clear_at_steady: float = float("-inf")
 
 
 class DepartureLog:
-    """The departures of every node and role since this server started."""
+    """The departures of every node and role since this server began to answer.
 
-    def __init__(self) -> None:
-        self._departures: dict[tuple[str, str], Departure] = {}
+    Args:
+        clock: gives the present instant.
+        steady: gives seconds on a clock that nobody sets.
+    """
+
+    def __init__(self, *, clock: Callable[[], float], steady: Callable[[], float]) -> None:
+        self._clock = clock
+        self._steady = steady
+        self._records: dict[str, dict[str, _Record]] = {}
         self._waiting: set[tuple[str, str]] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Note that from now on nobody else answers in this server's place; one before it may have until now."""
+        self._begun_at = self._clock()
+        self._begun_at_steady = self._steady()
 
     def withdraw(self, withdrawals: Iterable[Withdrawal], *, generation: int) -> None:
         """Note what a generation takes out, before any worker has applied it."""
+        now = self._steady()
         for withdrawal in withdrawals:
             key = (withdrawal.node, withdrawal.role)
-            earlier = self._departures.get(key)
-            self._departures[key] = Departure(
-                generation=generation,
-                withdrawn_at=None,
-                max_ttl=max(withdrawal.ttl, earlier.max_ttl if earlier else 0),
-                caches_clear_at=earlier.caches_clear_at if earlier else None,
-            )
+            record = self._records.setdefault(withdrawal.node, {}).setdefault(withdrawal.role, _Record())
+            if key not in self._waiting and record.clear_at_steady <= now:
+                record.max_ttl = 0  # what caches held of earlier answers is gone
+            record.generation = generation
+            record.waiting_ttl = max(withdrawal.ttl, record.waiting_ttl if key in self._waiting else 0)
+            record.max_ttl = max(withdrawal.ttl, record.max_ttl)
+            record.withdrawn_at = None
             self._waiting.add(key)
 
-    def applied(self, generation: int, *, now: float) -> None:
+    def applied(self, generation: int) -> None:
         """Note that every worker has applied a generation and those before it."""
+        now, steady = self._clock(), self._steady()
         for key in tuple(self._waiting):
-            departure = self._departures[key]
-            if departure.generation > generation:
+            record = self._records[key[0]][key[1]]
+            if record.generation > generation:
                 continue
-            clear_at = max(now + departure.max_ttl, departure.caches_clear_at or 0.0)
-            self._departures[key] = replace(departure, withdrawn_at=now, caches_clear_at=clear_at)
+            record.withdrawn_at = now
+            if steady + record.waiting_ttl >= record.clear_at_steady:
+                record.clear_at = now + record.waiting_ttl
+                record.clear_at_steady = steady + record.waiting_ttl
             self._waiting.discard(key)
 
-    def departure(self, node: str, role: str) -> Departure | None:
-        """Return how a node left, or None where no pool has named it since the start."""
-        return self._departures.get((node, role))
+    def roles_of(self, node: str) -> tuple[str, ...]:
+        """Return the roles in which a node has left answers, those included that it does not have any more."""
+        return tuple(self._records.get(node, ()))
+
+    def departure(self, node: str, role: str, *, ttl_before: int | None) -> Departure:
+        """Return how a node that no pool names now has left the answers of a role.
+
+        Args:
+            ttl_before: seconds; the largest TTL with which an earlier server may have named it; None: none did.
+        """
+        steady = self._steady()
+        record = self._records.get(node, {}).get(role)
+        if record is not None and (node, role) in self._waiting:
+            return Departure(withdrawn_at=None, max_ttl=record.max_ttl, caches_clear_at=None, seconds_left=None)
+        before = float("-inf") if ttl_before is None else self._begun_at_steady + ttl_before
+        if record is not None and record.clear_at_steady >= before:
+            return Departure(
+                withdrawn_at=record.withdrawn_at,
+                max_ttl=record.max_ttl,
+                caches_clear_at=record.clear_at,
+                seconds_left=max(0.0, record.clear_at_steady - steady),
+            )
+        return Departure(
+            withdrawn_at=self._begun_at if record is None else record.withdrawn_at,
+            max_ttl=ttl_before,
+            caches_clear_at=None if ttl_before is None else self._begun_at + ttl_before,
+            seconds_left=max(0.0, before - steady),
+        )

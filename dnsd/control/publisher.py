@@ -46,6 +46,7 @@ class Publisher:
 
     Args:
         clock: gives the present instant.
+        steady: gives seconds on a clock that nobody sets.
         observe_propagation: told of each change's seconds from accepted to applied by all workers.
     """
 
@@ -56,13 +57,13 @@ class Publisher:
         *,
         events: EventHub,
         clock: Callable[[], float],
+        steady: Callable[[], float],
         observe_propagation: Callable[[float], None],
     ) -> None:
         self.fleet = fleet
         self.generation = 1
-        self.departures = DepartureLog()
-        self.started_at = clock()
-        self.applied_at = self.started_at
+        self.departures = DepartureLog(clock=clock, steady=steady)
+        self.applied_at = clock()
         self._workers = workers
         self._events = events
         self._clock = clock
@@ -70,6 +71,7 @@ class Publisher:
         self._waiting: deque[tuple[int, ChangeRecord]] = deque()
         self._lags: dict[int, float] = {}
         self._last_change_of: dict[str, int] = {}
+        self._changes_known_after = fleet.revision
         self._applied_generation = 0
         self._applied_revision = 0
         self._revision_of: deque[tuple[int, int]] = deque([(1, fleet.revision)])
@@ -93,23 +95,27 @@ class Publisher:
             self._waiting.append((self.generation, record))
             self._last_change_of[record.change.node] = record.revision
             self._events.publish(_event_of(record))
+        self._tell_who_stays_out(change)
 
     def report(self, report: Report) -> None:
         """Take a node's report; nothing is published where it changes no answer."""
-        change = self.fleet.report(report, now=self._clock())
-        if not change.empty:
-            self._publish(change)
-        self.transitions_changed.set()
+        due = self.fleet.next_transition
+        self._publish_if_needed(self.fleet.report(report, now=self._clock()))
+        becomes = self.fleet.next_transition
+        if becomes is not None and (due is None or becomes < due):
+            self.transitions_changed.set()
 
     def tick(self) -> None:
         """Publish what time alone has changed."""
-        change = self.fleet.tick(now=self._clock())
-        if not change.empty:
-            self._publish(change)
+        self._publish_if_needed(self.fleet.tick(now=self._clock()))
 
     def replace(self, fleet: Fleet) -> None:
         """Publish another fleet in place of the present one: after a reload, or when changes were missed."""
         before, self.fleet = self.fleet, fleet
+        if fleet.revision != before.revision:
+            # Which nodes the missed changes were about, nobody knows.
+            self._changes_known_after = fleet.revision
+            self._events.skip_to(fleet.revision)
         removed = before.overlay.keys() - fleet.overlay.keys()
         put = {name: node for name, node in fleet.overlay.items() if before.overlay.get(name) != node}
         change = OverlayChange(put=put, removed=set(removed), withdrawn=_no_longer_named(before, fleet))
@@ -118,6 +124,18 @@ class Publisher:
             return
         self._begin_generation(change)
         self._workers.load(self.snapshot())
+
+    def _publish_if_needed(self, change: OverlayChange) -> None:
+        if not change.empty:
+            self._publish(change)
+        self._tell_who_stays_out(change)
+
+    def _tell_who_stays_out(self, change: OverlayChange) -> None:
+        for (node, role), health in sorted(change.kept_out.items()):
+            detail = {"role": role, "health": health.value}
+            self._events.publish(
+                Event(revision=None, at=self._clock(), type="node-stays-out", node=node, detail=detail)
+            )
 
     def _publish(self, change: OverlayChange) -> None:
         self._begin_generation(change)
@@ -142,7 +160,7 @@ class Publisher:
         while self._revision_of and self._revision_of[0][0] <= applied:
             self._applied_revision = self._revision_of.popleft()[1]
         self.applied_at = now
-        self.departures.applied(applied, now=now)
+        self.departures.applied(applied)
         while self._waiting and self._waiting[0][0] <= applied:
             _, record = self._waiting.popleft()
             lag = max(0.0, now - record.at)
@@ -163,8 +181,8 @@ class Publisher:
         return self._lags.get(revision)
 
     def last_change_of(self, node: str) -> int:
-        """Return the revision of the last change about a node; for one from before the start, that of the start."""
-        return self._last_change_of.get(node, 0)
+        """Return the revision of the last change about a node; where that was not seen, one that is not older."""
+        return max(self._last_change_of.get(node, 0), self._changes_known_after)
 
     async def wait_applied(self, revision: int, *, timeout_seconds: float) -> bool:
         """Wait until every serving worker has applied a revision; say whether they have in time."""
@@ -178,9 +196,11 @@ class Publisher:
 
 
 def _no_longer_named(before: Fleet, after: Fleet) -> list[Withdrawal]:
+    """Return whom a pool names no more, or with a shorter TTL than caches have from the answers before."""
     gone: list[Withdrawal] = []
     for owner, pool in before.pools.items():
-        still = after.named(owner)
+        becomes = after.pools.get(owner)
+        still = after.named(owner) if becomes is not None and becomes.ttl >= pool.ttl else frozenset()
         gone.extend(Withdrawal(node, role, pool.ttl) for node, role in sorted(before.named(owner) - still))
     return gone
 

@@ -1,22 +1,27 @@
 """May this node be stopped? Per role and for the node, with every reason against it in plain words.
 
-It says yes only on what it knows: a report that is missing, stale or incomplete is a reason against.
+It says yes only on what it knows: a report that is missing, stale, incomplete or from before the node had left, a
+store that is not heard, and a consumer that went silent are reasons against.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dnsd.api.schemas import DnsProgress, NodeStatus, RoleStatus, SessionProgress
+from dnsd.api.schemas import AppliedBy, DnsProgress, NodeStatus, PendingAt, RoleStatus, SessionProgress
 from dnsd.control.consumers import Consumers
+from dnsd.control.progress import Departure
 from dnsd.control.publisher import Publisher
+from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, drain_infos, node_of
-from dnsd.core.fleet import Fleet
-from dnsd.model.drain import Mode
+from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Monitor, Node
+from dnsd.model.report import Report
 from dnsd.model.times import format_duration
 
 SESSION_KINDS = ("viewers", "inputs", "jobs")
+AGENT_KIND = "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class StatusReader:
 
     publisher: Publisher
     consumers: Consumers
+    store_health: StoreHealth
 
     def status(self, key: str, *, now: float) -> NodeStatus:
         """Return how far the drain of a node has come.
@@ -33,13 +39,15 @@ class StatusReader:
             UnknownNode: there is no such node.
         """
         node = node_of(self.publisher.fleet, key)
-        roles = {role: self._role(node, role, now) for role in node.roles}
+        common = list(self._of_store())
+        roles = {role: self._role(node, role, common, now) for role in node.roles}
+        own = (f"{role}: {each}" for role, state in roles.items() for each in state.blockers[len(common) :])
+        blockers = [*common, *own, *self._of_former_roles(node)]
         caveats = []
         if node.monitor is Monitor.NONE:
             caveats.append(
                 f'sessions on {node.id} are not known (monitor = "none"): safe_to_stop rests on DNS and routers alone'
             )
-        blockers = [f"{role}: {blocker}" for role, state in roles.items() for blocker in state.blockers]
         return NodeStatus(
             node=node.id,
             revision=self.publisher.fleet.revision,
@@ -49,29 +57,35 @@ class StatusReader:
             roles=roles,
         )
 
-    def _role(self, node: Node, role: str, now: float) -> RoleStatus:
+    def _role(self, node: Node, role: str, common: Sequence[str], now: float) -> RoleStatus:
         fleet = self.publisher.fleet
         mode = fleet.mode_of(node.id, role, now=now)
         drains = [drain for drain in fleet.drains_of(node.id) if drain.covers(role) and not drain.expired(now)]
         revision = max([self.publisher.last_change_of(node.id), *(drain.revision for drain in drains)])
-        applied, pending = self.consumers.progress(revision)
-        dns = self._dns(node, role)
-        sessions = _sessions(fleet, node, role, now)
-        blockers = []
-        if mode is Mode.NORMAL:
-            blockers.append("not drained")
-        blockers += [f"{each.consumer} ({each.kind}) has not applied revision {revision}" for each in pending]
-        blockers += [f"{pool} still answers with it" for pool in fleet.named_by(node.id, role)]
-        if dns.caches_clear_at is not None and dns.caches_clear_at > now:
-            left = format_duration(max(1.0, dns.caches_clear_at - now))
-            blockers.append(f"caches may still answer with it for {left}")
-        elif dns.withdrawn_at is None and not fleet.named_by(node.id, role):
-            blockers.append("not every worker has let go of it")
-        blockers += _session_blockers(node, sessions, fleet, now)
+        report = None if node.monitor is Monitor.NONE else fleet.reports.get(node.id)
+        applied, pending = self._progress(revision, report, now)
+        naming = fleet.named_by(node.id, role)
+        departure = self._departure(node, role, naming)
+        sessions = None if report is None else self._sessions(report, role, now)
+        blockers = [
+            *common,
+            *(["not drained"] if mode is Mode.NORMAL else []),
+            *self._of_consumers(revision, pending),
+            *_of_dns(departure, naming),
+            *(
+                ()
+                if node.monitor is Monitor.NONE
+                else _of_sessions(sessions, report, _left_at(departure, drains, now), now)
+            ),
+        ]
         return RoleStatus(
             mode=MODE_NAMES[mode],
             drains=drain_infos(drains, now=now),
-            dns=dns,
+            dns=DnsProgress(
+                withdrawn_at=departure.withdrawn_at,
+                max_ttl=departure.max_ttl,
+                caches_clear_at=departure.caches_clear_at,
+            ),
             applied=applied,
             pending=pending,
             sessions=sessions,
@@ -79,54 +93,90 @@ class StatusReader:
             blockers=blockers,
         )
 
-    def _dns(self, node: Node, role: str) -> DnsProgress:
-        fleet = self.publisher.fleet
-        naming = fleet.named_by(node.id, role)
+    def _progress(self, revision: int, report: Report | None, now: float) -> tuple[list[AppliedBy], list[PendingAt]]:
+        """Return which live consumers have applied a revision and which have not, the node's own agent included."""
+        applied, pending = self.consumers.progress(revision)
+        if report is None or report.applied_revision is None or not self._fresh(report, now):
+            return applied, pending
+        if report.applied_revision >= revision:
+            applied.append(AppliedBy(consumer=report.node, kind=AGENT_KIND, lag_ms=None))
+        else:
+            pending.append(PendingAt(consumer=report.node, kind=AGENT_KIND, applied_revision=report.applied_revision))
+        return applied, pending
+
+    def _departure(self, node: Node, role: str, naming: Sequence[str]) -> Departure:
+        pools = self.publisher.fleet.pools
         if naming:
-            largest = max(fleet.pools[owner].ttl for owner in naming)
-            return DnsProgress(withdrawn_at=None, max_ttl=largest, caches_clear_at=None)
-        departure = self.publisher.departures.departure(node.id, role)
-        if departure is not None:
-            return DnsProgress(
-                withdrawn_at=departure.withdrawn_at,
-                max_ttl=departure.max_ttl,
-                caches_clear_at=departure.caches_clear_at,
+            largest = max(pools[owner].ttl for owner in naming)
+            return Departure(withdrawn_at=None, max_ttl=largest, caches_clear_at=None, seconds_left=None)
+        # Where no pool may name it now, one may have before the last start: nobody knows which, nor with what TTL.
+        ttls = [pool.ttl for pool in self.publisher.fleet.pools_that_may_name(node.id, role) or pools.values()]
+        return self.publisher.departures.departure(node.id, role, ttl_before=max(ttls, default=None))
+
+    def _fresh(self, report: Report, now: float) -> bool:
+        return report.fresh(now, stale_after=self.publisher.fleet.spec.stale_after_seconds)
+
+    def _sessions(self, report: Report, role: str, now: float) -> SessionProgress:
+        counts = report.sessions.get(role, {})
+        return SessionProgress(
+            viewers=counts.get("viewers"),
+            inputs=counts.get("inputs"),
+            jobs=counts.get("jobs"),
+            observed_at=report.observed_at,
+            fresh=self._fresh(report, now),
+        )
+
+    def _of_store(self) -> Iterator[str]:
+        if not self.store_health.fresh:
+            yield "the store is not heard: others may have released its drains"
+        elif not self.consumers.known:
+            yield "how far other servers and routers are is not known yet"
+
+    def _of_consumers(self, revision: int, pending: Sequence[PendingAt]) -> Iterator[str]:
+        for each in pending:
+            yield f"{each.consumer} ({each.kind}) has not applied revision {revision}"
+        for consumer, seconds in self.consumers.silent(revision):
+            silence = format_duration(seconds)
+            yield (
+                f"{consumer.id} ({consumer.kind}) is silent since {silence} and had not applied revision {revision}: "
+                "it may still answer with it"
             )
-        # Not named since the start; a server before this one may have named it until then.
-        since = self.publisher.started_at
-        ttls = [pool.ttl for pool in fleet.pools_that_may_name(node.id, role)]
-        if not ttls:
-            return DnsProgress(withdrawn_at=since, max_ttl=None, caches_clear_at=None)
-        return DnsProgress(withdrawn_at=since, max_ttl=max(ttls), caches_clear_at=since + max(ttls))
+
+    def _of_former_roles(self, node: Node) -> Iterator[str]:
+        """A role that was taken from a node is not listed any more, but caches may still have it there."""
+        for role in self.publisher.departures.roles_of(node.id):
+            if role not in node.roles:
+                departure = self.publisher.departures.departure(node.id, role, ttl_before=None)
+                yield from (f"{role}: {each}" for each in _of_dns(departure, ()))
 
 
-def _sessions(fleet: Fleet, node: Node, role: str, now: float) -> SessionProgress | None:
-    report = fleet.reports.get(node.id)
-    if node.monitor is Monitor.NONE or report is None:
-        return None
-    counts = report.sessions.get(role, {})
-    return SessionProgress(
-        viewers=counts.get("viewers"),
-        inputs=counts.get("inputs"),
-        jobs=counts.get("jobs"),
-        observed_at=report.observed_at,
-        fresh=report.fresh(now, stale_after=fleet.spec.stale_after_seconds),
-    )
+def _of_dns(departure: Departure, naming: Sequence[str]) -> Iterator[str]:
+    yield from (f"{pool} still answers with it" for pool in naming)
+    if departure.seconds_left:
+        yield f"caches may still answer with it for {format_duration(max(1.0, departure.seconds_left))}"
+    elif departure.seconds_left is None and not naming:
+        yield "not every worker has let go of it"
 
 
-def _session_blockers(node: Node, sessions: SessionProgress | None, fleet: Fleet, now: float) -> list[str]:
-    if node.monitor is Monitor.NONE:
-        return []
-    if sessions is None:
-        return ["its agent has not reported: sessions are not known"]
+def _left_at(departure: Departure, drains: Sequence[Drain], now: float) -> float:
+    """Return the instant after which nobody finds the way to a node any more; for a report to count from."""
+    in_force = [max(drain.starts_at, drain.created_at) for drain in drains if drain.active(now)]
+    drained_at = min(in_force, default=now)
+    return max(drained_at, departure.withdrawn_at or 0.0, departure.caches_clear_at or 0.0)
+
+
+def _of_sessions(sessions: SessionProgress | None, report: Report | None, left_at: float, now: float) -> Iterator[str]:
+    if sessions is None or report is None:
+        yield "its agent has not reported: sessions are not known"
+        return
     if not sessions.fresh:
-        age = format_duration(now - fleet.reports[node.id].received_at)
-        return [f"its last report is {age} old: sessions are not known"]
-    found = []
+        yield f"its last report is {format_duration(now - report.received_at)} old: sessions are not known"
+        return
+    if report.received_at < left_at <= now:
+        yield "no report yet from after it was drained and caches had run out: sessions may have begun since the last"
     for kind in SESSION_KINDS:
         count = getattr(sessions, kind)
         if count is None:
-            found.append(f"the number of {kind} is not known")
+            yield f"the number of {kind} is not known"
         elif count:
-            found.append(f"{count} {kind} still connected" if kind != "jobs" else f"{count} jobs still running")
-    return found
+            yield f"{count} {kind} still connected" if kind != "jobs" else f"{count} jobs still running"

@@ -1,8 +1,12 @@
-"""What changes by the passing of time alone: drains that start or expire, reports that get stale."""
+"""What changes by the passing of time alone: drains that start or expire, reports that get stale.
+
+Answers never wait for the store: the removal of expired drains goes on beside the clock.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -15,6 +19,9 @@ log = logging.getLogger(__name__)
 # The longest sleep, so that a clock that was set does not go unnoticed for longer. Unit: seconds.
 LONGEST_SLEEP_SECONDS = 1.0
 
+# Between attempts to remove expired drains while the store takes no writes. Unit: seconds.
+RETRY_SECONDS = 1.0
+
 
 class Timekeeper:
     """Publishes what time has changed, and has expired drains removed from the store."""
@@ -26,31 +33,26 @@ class Timekeeper:
 
     async def run(self) -> None:
         """Keep time until cancelled."""
-        while True:
-            # The answers first: they must be right whether or not the store takes the removal.
-            self._publisher.tick()
-            await self._remove_expired()
-            await self._sleep()
+        removal: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._publisher.tick()
+                if self._publisher.fleet.expired_drains(self._clock()) and (removal is None or removal.done()):
+                    removal = group.create_task(self._remove_expired())
+                await self._sleep()
 
     async def _remove_expired(self) -> None:
-        now = self._clock()
-        if not any(drain.expired(now) for drain in self._publisher.fleet.all_drains()):
-            return
         try:
             await self._drains.expire()
         except StoreUnavailable as error:
-            log.debug("expired drains stay listed: %s", error)  # the follower reports the outage
-            await asyncio.sleep(LONGEST_SLEEP_SECONDS)
+            log.debug("expired drains stay listed: %s", error)  # the outage itself is reported where it is noted
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _sleep(self) -> None:
         changed = self._publisher.transitions_changed
         changed.clear()
         due = self._publisher.fleet.next_transition
         left = LONGEST_SLEEP_SECONDS if due is None else min(LONGEST_SLEEP_SECONDS, due - self._clock())
-        if left <= 0:
-            return
-        try:
-            async with asyncio.timeout(left):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left)):
                 await changed.wait()
-        except TimeoutError:
-            pass

@@ -2,7 +2,8 @@
 
 A decision is made from the fleet as it stands at one revision; the store takes it only if it is still there. If
 somebody else came first, the writer catches up and decides again, so that what a decision rested on (a floor, a
-drain's being there) still holds when it lands.
+drain's being there) still holds when it lands. What writes nothing, a repetition or a refusal, is held against the
+store's revision just the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Generic, TypeVar
 
 from dnsd.control.follower import Follower
 from dnsd.control.publisher import Publisher
-from dnsd.errors import RevisionConflict, RevisionMoved, StoreUnavailable
+from dnsd.control.storehealth import StoreHealth
+from dnsd.errors import RequestError, RevisionConflict, RevisionMoved, StoreUnavailable
 from dnsd.model.state import Change, ChangeRecord, HistoryEntry
 from dnsd.model.times import to_milliseconds
 from dnsd.stores.base import DrainStore
@@ -56,11 +58,18 @@ class Writer:
     """The one way to the store's commits in a control process."""
 
     def __init__(
-        self, store: DrainStore, publisher: Publisher, follower: Follower, *, clock: Callable[[], float]
+        self,
+        store: DrainStore,
+        publisher: Publisher,
+        follower: Follower,
+        *,
+        health: StoreHealth,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._follower = follower
+        self._health = health
         self._clock = clock
         # Writers of this process would only conflict with each other.
         self._turn = asyncio.Lock()
@@ -71,7 +80,8 @@ class Writer:
         """Decide, commit and publish.
 
         Args:
-            decide: called with the present moment, again after each conflict; raises what the caller is to see.
+            decide: called with the present moment, again where it turns out that the store is further; raises what
+                the caller is to see.
             if_revision: the only revision on which the caller wants it done; None: any.
 
         Returns:
@@ -84,26 +94,42 @@ class Writer:
         async with self._turn:
             for _ in range(MAX_ATTEMPTS):
                 moment = Moment(self._publisher.fleet.revision, to_milliseconds(self._clock()))
-                if if_revision is not None and if_revision != moment.revision:
-                    raise RevisionMoved(f"the revision is {moment.revision}, not {if_revision}")
-                decision = decide(moment)
-                if not decision.changes:
-                    return decision.result, moment.revision, False
                 try:
-                    revision = await self._commit(decision, moment)
-                except RevisionConflict:
-                    await self._follower.catch_up()
-                    continue
-                except StoreUnavailable as error:
-                    self._follower.note_down(error)
+                    if if_revision is not None and if_revision != moment.revision:
+                        raise RevisionMoved(f"the revision is {moment.revision}, not {if_revision}")
+                    decision = decide(moment)
+                except RequestError:
+                    if await self._was_outdated(moment):
+                        continue
                     raise
-                return decision.result, revision, True
+                if decision.changes:
+                    try:
+                        return decision.result, await self._commit(decision, moment), True
+                    except RevisionConflict:
+                        await self._follower.catch_up()
+                        continue
+                await self._follower.catch_up()
+                if self._publisher.fleet.revision == moment.revision:
+                    return decision.result, moment.revision, False
         raise StoreUnavailable(f"others changed the store {MAX_ATTEMPTS} times in a row; try again")
 
+    async def _was_outdated(self, moment: Moment) -> bool:
+        """Say whether a refusal rests on a revision that others have left behind."""
+        try:
+            await self._follower.catch_up()
+        except StoreUnavailable:
+            return False  # noted by the follower; the refusal is the answer, as far as anybody knows
+        return self._publisher.fleet.revision != moment.revision
+
     async def _commit(self, decision: Decision[ResultT], moment: Moment) -> int:
-        revision = await self._store.commit(
-            expected_revision=moment.revision, changes=decision.changes, history=decision.history, at=moment.now
-        )
+        try:
+            revision = await self._store.commit(
+                expected_revision=moment.revision, changes=decision.changes, history=decision.history, at=moment.now
+            )
+        except StoreUnavailable as error:
+            self._health.failed_to_write(error)
+            raise
+        self._health.was_written()
         self._publisher.apply(
             [
                 ChangeRecord(moment.revision + step, moment.now, change)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dnsd.core.compile import pool_node, record_node
 from dnsd.core.names import from_text, to_text
@@ -22,6 +22,9 @@ from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
 from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of
 from dnsd.model.state import Change, ChangeRecord, Entity, FleetState
+
+# A clock that goes back by less is being slewed or read twice, and nothing is worth doing. Unit: seconds.
+CLOCK_SLACK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +64,22 @@ class OverlayChange:
         put: overlay nodes that are new or different.
         removed: names that leave it.
         withdrawn: nodes that pools stopped naming.
+        kept_out: (node, role) whose last drain ended, and that stay out of the pools because they are not known to
+            be up.
         pools: owners of the pools that were compiled.
     """
 
     put: Overlay = field(default_factory=dict)
     removed: set[bytes] = field(default_factory=set)
     withdrawn: list[Withdrawal] = field(default_factory=list)
+    kept_out: dict[tuple[str, str], Health] = field(default_factory=dict)
     pools: list[str] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
-        """Say whether no answer changes."""
-        return not self.put and not self.removed
+        """Say whether no answer changes, and no node is named by less than before."""
+        # A node can leave a pool whose answers stay as they are: another node has its address.
+        return not self.put and not self.removed and not self.withdrawn
 
 
 class Fleet:
@@ -95,8 +102,9 @@ class Fleet:
         self._configured = dict(configured)
         self._registered = dict(state.nodes)
         self._drains: dict[str, dict[DrainKey, Drain]] = {}
-        for key, drain in state.drains.items():
-            self._drains.setdefault(key.node, {})[key] = drain
+        self._expiring: list[tuple[float, DrainKey]] = []
+        for drain in state.drains.values():
+            self._keep_drain(drain)
         self._members: dict[str, dict[str, Member]] = {owner: {} for owner in self.pools}
         self._pools_of: dict[str, tuple[PoolSpec, ...]] = {}
         self._named: dict[str, frozenset[tuple[str, str]]] = {}  # pool → (node, role) that its answers name
@@ -105,6 +113,7 @@ class Fleet:
         self._non_terminals: Counter[bytes] = Counter()
         self._due: list[tuple[float, str]] = []
         self._due_of: dict[str, float] = {}
+        self._stepped_at = now
         self._compiled = 0
         self._pool_names = {from_text(owner): owner for owner in self.pools}
         self._falling_back_to: dict[str, list[str]] = {}
@@ -115,7 +124,8 @@ class Fleet:
         change = OverlayChange()
         for name in self._pool_names:
             self._hold_non_terminals(name, change)
-        for node in {**self._registered, **self._configured}.values():
+        # The configured first: where two of them would have one name, theirs is the better claim.
+        for node in {**self._configured, **self._registered, **self._configured}.values():
             self._set_node(node.id, node, now, change, set())
         self._compile_pools(set(self.pools), change)
         self._commit(change)
@@ -129,6 +139,34 @@ class Fleet:
     def all_drains(self) -> tuple[Drain, ...]:
         """Return every drain, those of nodes that are not there included."""
         return tuple(drain for drains in self._drains.values() for drain in drains.values())
+
+    def expired_drains(self, now: float) -> tuple[Drain, ...]:
+        """Return the drains whose time is over and that are still kept, without a look at any other."""
+        over: dict[DrainKey, Drain] = {}
+        while self._expiring and self._expiring[0][0] <= now:
+            _, key = heapq.heappop(self._expiring)
+            drain = self._drains.get(key.node, {}).get(key)
+            if drain is not None and drain.expired(now):
+                over[key] = drain
+        for key, drain in over.items():
+            if drain.expires_at is not None:
+                heapq.heappush(self._expiring, (drain.expires_at, key))
+        return tuple(over.values())
+
+    @property
+    def next_expiry(self) -> float | None:
+        """The instant at which the next drain may expire, past where one is still kept; never too late."""
+        return self._expiring[0][0] if self._expiring else None
+
+    @property
+    def state(self) -> FleetState:
+        """What a store holds at this revision."""
+        return FleetState(
+            revision=self.revision,
+            nodes=dict(self._registered),
+            drains={drain.key: drain for drain in self.all_drains()},
+            reports=dict(self.reports),
+        )
 
     def mode_of(self, node: str, role: str, *, now: float) -> Mode:
         """Return the strongest mode in force for a node and role."""
@@ -199,7 +237,7 @@ class Fleet:
             self.revision = record.revision
             if record.change.entity is Entity.DRAIN:
                 self._take_drain(record.change)
-                self._refresh(record.change.node, now, dirty)
+                self._refresh(record.change.node, now, change, dirty)
             else:
                 self._take_node(record.change)
                 key = record.change.key
@@ -209,12 +247,17 @@ class Fleet:
     def _take_drain(self, change: Change) -> None:
         key = DrainKey.of(change.key)
         if isinstance(change.value, Drain):
-            self._drains.setdefault(key.node, {})[key] = change.value
+            self._keep_drain(change.value)
             return
         drains = self._drains.get(key.node, {})
         drains.pop(key, None)
         if not drains:
             self._drains.pop(key.node, None)
+
+    def _keep_drain(self, drain: Drain) -> None:
+        self._drains.setdefault(drain.node, {})[drain.key] = drain
+        if drain.expires_at is not None:
+            heapq.heappush(self._expiring, (drain.expires_at, drain.key))
 
     def _take_node(self, change: Change) -> None:
         if isinstance(change.value, Node):
@@ -226,18 +269,34 @@ class Fleet:
     def report(self, report: Report, *, now: float) -> OverlayChange:
         """Take a node's report; the caller has checked its sequence."""
         self.reports[report.node] = report
+        change = OverlayChange()
         dirty: set[str] = set()
-        self._refresh(report.node, now, dirty)
-        return self._finish(dirty, OverlayChange())
+        self._refresh(report.node, now, change, dirty)
+        return self._finish(dirty, change)
 
     def tick(self, *, now: float) -> OverlayChange:
-        """Take what the time alone has changed up to `now`."""
+        """Take what the time alone has changed up to `now`; it may also have been set back."""
+        change = OverlayChange()
         dirty: set[str] = set()
+        if now < self._stepped_at - CLOCK_SLACK_SECONDS:
+            self._set_back(now, change, dirty)
+        self._stepped_at = now
         while self._due and self._due[0][0] <= now:
             _, node = heapq.heappop(self._due)
             self._due_of.pop(node, None)
-            self._refresh(node, now, dirty)
-        return self._finish(dirty, OverlayChange())
+            self._refresh(node, now, change, dirty)
+        return self._finish(dirty, change)
+
+    def _set_back(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
+        """Bring every node to a clock that was set back."""
+        self._due.clear()
+        self._due_of.clear()
+        for key in self.nodes:
+            report = self.reports.get(key)
+            if report is not None and report.received_at > now:
+                # It would stay fresh until the clock has caught up.
+                self.reports[key] = replace(report, received_at=now)
+            self._refresh(key, now, change, dirty)
 
     def _finish(self, dirty: set[str], change: OverlayChange) -> OverlayChange:
         self._compile_pools(self._with_dependents(dirty), change)
@@ -265,9 +324,9 @@ class Fleet:
         self.nodes[key] = node
         self._pools_of[key] = tuple(pool for pool in self.spec.pools if pool.selects(node))
         self._name_node(node, change)
-        self._refresh(key, now, dirty)
+        self._refresh(key, now, change, dirty)
 
-    def _refresh(self, key: str, now: float, dirty: set[str]) -> None:
+    def _refresh(self, key: str, now: float, change: OverlayChange, dirty: set[str]) -> None:
         """Bring a node's memberships up to date and note when time will change them next."""
         node = self.nodes.get(key)
         if node is None:
@@ -276,9 +335,12 @@ class Fleet:
             mode = self.mode_of(key, pool.role, now=now)
             member = Member(node, mode, self.health_of(node, pool.role, now=now))
             members = self._members[pool.owner]
-            if members.get(key) != member:
+            was = members.get(key)
+            if was != member:
                 members[key] = member
                 dirty.add(pool.owner)
+                if was is not None and was.mode is not Mode.NORMAL and mode is Mode.NORMAL and not member.health.serves:
+                    change.kept_out[key, pool.role] = member.health
         self._note_next_transition(node, now)
 
     def _note_next_transition(self, node: Node, now: float) -> None:

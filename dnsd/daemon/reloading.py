@@ -10,7 +10,7 @@ from dnsd.config.loading import load_settings
 from dnsd.config.reload import needs_restart
 from dnsd.config.settings import Settings
 from dnsd.control.plane import ControlPlane
-from dnsd.errors import ConfigurationError, Problem, StoreUnavailable
+from dnsd.errors import ConfigurationError, Problem
 
 log = logging.getLogger("dnsd")
 
@@ -40,11 +40,9 @@ class Reloader:
             # A thread: a large zone takes a while, and drains must not wait for it.
             new = await asyncio.to_thread(load_settings, old.path)
             _refuse_restart(old, new)
-            await self._plane.reload(new)
+            self._plane.reload(new)
         except ConfigurationError as error:
             self._failed(error.problems)
-        except StoreUnavailable as error:
-            self._failed([Problem(str(old.path), 0, "", "store-unavailable", str(error))])
         else:
             self.counts["ok"] += 1
             for warning in new.warnings:

@@ -9,7 +9,11 @@ import dns.rcode
 
 from admin.metrics import MetricsSample
 from dnsd.control.plane import ControlPlane
+from dnsd.core.selection import Member
 from dnsd.model.drain import Mode
+
+# Every member of a pool is in one of them; unweighted: its weight is 0.
+MEMBER_STATES = ("serving", "drained", "unhealthy", "unweighted")
 
 
 def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
@@ -19,11 +23,8 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
     active = [drain for drain in fleet.all_drains() if drain.active(now)]
     members: Counter[tuple[str, str]] = Counter()
     for owner, everyone in pools.items():
-        members.update({(owner, state): 0 for state in ("serving", "drained", "unhealthy")})
-        for member in everyone:
-            drained = member.mode is not Mode.NORMAL
-            state = "drained" if drained else "unhealthy" if not member.health.serves else "serving"
-            members[owner, state] += 1
+        members.update({(owner, state): 0 for state in MEMBER_STATES})
+        members.update((owner, _state_of(member)) for member in everyone)
     return MetricsSample(
         queries=_queries(plane),
         answer_generation=plane.workers.applied_generation,
@@ -36,11 +37,19 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
             (drain.node, drain.role, drain.holder): now - max(drain.starts_at, drain.created_at) for drain in active
         },
         drains_indefinite=sum(drain.expires_at is None for drain in fleet.all_drains()),
-        store_up=plane.follower.store_up,
-        state_age_seconds=max(0.0, now - plane.follower.seen_at),
+        store_up=plane.store_health.up,
+        state_age_seconds=max(0.0, now - plane.store_health.seen_at),
         worker_restarts=plane.workers.restarts,
         reloads=reloads,
     )
+
+
+def _state_of(member: Member) -> str:
+    if member.mode is not Mode.NORMAL:
+        return "drained"
+    if not member.health.serves:
+        return "unhealthy"
+    return "serving" if member.serving else "unweighted"
 
 
 def _queries(plane: ControlPlane) -> dict[tuple[str, str], int]:

@@ -84,6 +84,7 @@ async def _run(settings: Settings) -> None:
         stack.push_async_callback(plane.stop)
         # From here on no worker of an earlier dnsd answers any more: what is acknowledged now, holds everywhere.
         await instance.take_over()
+        plane.taken_over()
 
         admin = AdminServer(app, *settings.admin_listen)
         await admin.start()

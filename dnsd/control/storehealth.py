@@ -1,0 +1,78 @@
+"""Whether the store can be read and written, as those who use it find out; each outage is told once.
+
+A store may take no writes and still be read (a full disk), so the two are kept apart. It knows no store: whoever reads
+or writes tells it how that went.
+
+up ──failed──► down (logged, counted) ──read or wrote again──► up (logged)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from dnsd.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+# What was read longer ago says nothing of now. More than the longest question for changes. Unit: seconds.
+STALE_SECONDS = 15.0
+
+
+class StoreHealth:
+    """What is known of the store's health.
+
+    Args:
+        clock: gives the present instant.
+        steady: gives seconds on a clock that nobody sets.
+
+    Attributes:
+        seen_at: instant of the last successful read.
+        outages: how often it went from up to down.
+    """
+
+    def __init__(self, *, clock: Callable[[], float], steady: Callable[[], float]) -> None:
+        self._clock = clock
+        self._steady = steady
+        self._readable = True
+        self._writable = True
+        self.outages = 0
+        self.seen_at = clock()
+        self._seen_at_steady = steady()
+
+    @property
+    def up(self) -> bool:
+        """Say whether the store can be read and written."""
+        return self._readable and self._writable
+
+    @property
+    def fresh(self) -> bool:
+        """Say whether what was read of the store still speaks of now."""
+        return self._readable and self._steady() - self._seen_at_steady < STALE_SECONDS
+
+    def was_read(self) -> None:
+        """Take note that reading worked."""
+        self.seen_at = self._clock()
+        self._seen_at_steady = self._steady()
+        self._become(readable=True, writable=self._writable)
+
+    def was_written(self) -> None:
+        """Take note that writing worked."""
+        self._become(readable=self._readable, writable=True)
+
+    def failed_to_read(self, error: StoreError) -> None:
+        """Take note that reading failed."""
+        self._become(readable=False, writable=self._writable, error=error)
+
+    def failed_to_write(self, error: StoreError) -> None:
+        """Take note that writing failed."""
+        self._become(readable=self._readable, writable=False, error=error)
+
+    def _become(self, *, readable: bool, writable: bool, error: StoreError | None = None) -> None:
+        was_up = self.up
+        self._readable, self._writable = readable, writable
+        if was_up and not self.up:
+            self.outages += 1
+            log.error("the store is unavailable: %s; answers go on from the last known state", error)
+        elif self.up and not was_up:
+            log.info("the store is back")
