@@ -1,7 +1,7 @@
 # dnsd in a container: `docker build -t dnsd .`. `scripts/try-dockerfile` carries these steps out without Docker.
 
 # --- build: the server and its libraries, in the pinned versions, in a virtual environment ---------------------------
-FROM python:3.12-slim AS build
+FROM python:3.11-slim AS build
 
 ENV PIP_CONSTRAINT=/src/constraints.txt \
     PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -15,7 +15,7 @@ RUN python -m venv /opt/dnsd \
     && /opt/dnsd/bin/pip uninstall --quiet --yes pip
 
 # --- the image: no compiler, no pip, a user without rights -----------------------------------------------------------
-FROM python:3.12-slim
+FROM python:3.11-slim
 
 RUN useradd --system --user-group --uid 5300 --no-create-home --home-dir /var/lib/dnsd --shell /usr/sbin/nologin dnsd
 COPY --from=build /opt/dnsd /opt/dnsd

@@ -48,9 +48,13 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def _text(document: str) -> str:
+    return (ROOT / document).read_text()
+
+
 def _rows(document: str) -> Iterator[list[str]]:
     """Yield the cells of every row of every table."""
-    for line in (ROOT / document).read_text().splitlines():
+    for line in _text(document).splitlines():
         if line.startswith("| `"):
             yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
@@ -79,7 +83,7 @@ def test_half_of_the_modules_are_short() -> None:
 
 def test_the_changelog_has_this_version() -> None:
     """There is an entry for the version of the package, with something under it."""
-    entry = (ROOT / "CHANGELOG.md").read_text().partition(f"\n## [{__version__}]")[2].partition("\n## ")[0]
+    entry = _text("CHANGELOG.md").partition(f"\n## [{__version__}]")[2].partition("\n## ")[0]
     assert "\n- " in entry
 
 
@@ -91,14 +95,14 @@ def test_the_readme_lists_every_command() -> None:
 
 def test_the_readme_lists_every_exit_status() -> None:
     """The README's line of exit statuses has each of them."""
-    line = (ROOT / "README.md").read_text().partition("\nExit status: ")[2].partition("\n\n")[0]
+    line = _text("README.md").partition("\nExit status: ")[2].partition("\n\n")[0]
     assert [int(part.split()[0]) for part in re.split(r"; +", line.replace("\n", " "))] == [int(s) for s in ExitStatus]
 
 
 def test_the_configuration_reference_lists_every_key() -> None:
     """Each table of the configuration has a section, with a row for each key and for nothing else."""
     documented: dict[str, set[str]] = {}
-    for part in (ROOT / "docs" / "configuration.md").read_text().split("\n## ")[1:]:
+    for part in _text("docs/configuration.md").split("\n## ")[1:]:
         heading, _, body = part.partition("\n")
         documented[heading.strip("[]")] = set(re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE))
     tables: dict[str, type[schema.Section]] = {**schema.SINGLE_TABLES, **schema.REPEATED_TABLES}
@@ -108,7 +112,7 @@ def test_the_configuration_reference_lists_every_key() -> None:
 
 def test_the_configuration_reference_tells_required_keys_and_defaults() -> None:
     """A row says `required` where the key is, and a plain default as it is."""
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = _text("docs/configuration.md")
     tables: dict[str, type[schema.Section]] = {**schema.SINGLE_TABLES, **schema.REPEATED_TABLES}
     tables["admin.token"] = schema.TokenSection
     for name, table in tables.items():
@@ -123,7 +127,7 @@ def test_the_configuration_reference_tells_required_keys_and_defaults() -> None:
 
 def test_the_configuration_reference_tells_what_needs_a_restart() -> None:
     """The keys that a reload cannot change are those that the reference names."""
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = _text("docs/configuration.md")
     sentence = text.partition("SIGHUP reloads everything but ")[2].partition("which need a restart")[0]
     assert set(re.findall(r"`([\w.]+)`", sentence)) == {key for key, _ in _FIXED}
 
@@ -159,7 +163,7 @@ def test_the_http_reference_lists_every_call() -> None:
 
 def test_the_http_reference_lists_every_problem() -> None:
     """The table of problems has each kind with its status, and nothing else."""
-    section = (ROOT / "docs" / "http-api.md").read_text().partition("\n## Problems\n")[2]
+    section = _text("docs/http-api.md").partition("\n## Problems\n")[2]
     listed: set[tuple[int, str]] = set()
     for line in section.splitlines():
         if re.match(r"\| \d", line):
@@ -169,6 +173,18 @@ def test_the_http_reference_lists_every_problem() -> None:
             listed |= {(statuses[min(place, len(statuses) - 1)], each) for place, each in enumerate(ids)}
     kinds = {value for value in vars(problems).values() if isinstance(value, Kind)} | set(KIND_OF.values())
     assert listed == {(kind.status, kind.id) for kind in kinds}
+
+
+def test_every_rfc_that_the_code_speaks_of_has_a_status() -> None:
+    """The table of RFCs has each one that a comment or docstring of the code names."""
+    numbers: set[str] = set()
+    for path in MODULES:
+        if path.relative_to(ROOT).parts[0] in ("admin", "dnsd"):
+            numbers |= set(re.findall(r"\bRFC (\d+)", path.read_text()))
+    listed = set(re.findall(r"\d{4}", " ".join(re.findall(r"^\| ([\d, ]+) \|", _text("docs/rfcs.md"), re.MULTILINE))))
+    listed |= set(re.findall(r"\bRFC (\d{4})", _text("docs/rfcs.md")))
+    assert numbers
+    assert sorted(numbers - listed) == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
