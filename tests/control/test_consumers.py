@@ -1,0 +1,90 @@
+"""Other consumers of the store: who is live, who lags, and waiting for them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dnsd.control import consumers
+from dnsd.model.state import Consumer
+from tests.control.rig import Site, acknowledged, site_of
+
+
+async def tell(site: Site, applied: int, *, seen_at: float, name: str = "lb-1") -> None:
+    """Have another consumer say how far it is."""
+    await site.store.heartbeat(Consumer(id=name, kind="router", applied=applied, applied_at=seen_at, seen_at=seen_at))
+
+
+async def test_a_live_router_that_lags_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait ends when it has applied the revision, and says who has."""
+    monkeypatch.setattr(consumers, "POLL_SECONDS", 0.002)
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await site.beat()
+    outcome = await site.drain("a")
+    await acknowledged()
+    late = await site.plane.with_applied(outcome, wait_seconds=0.02)
+    assert [(each.consumer, each.kind, each.applied_revision) for each in late.pending] == [("lb-1", "router", 0)]
+    waiting = asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5))
+    await asyncio.sleep(0.01)
+    await tell(site, 1, seen_at=site.clock.wall)
+    done = await waiting
+    assert ({each.consumer for each in done.applied}, done.pending) == ({"ns1", "lb-1"}, [])
+
+
+async def test_a_silent_one_is_listed_and_not_waited_for() -> None:
+    """Ten seconds of silence: not live, still behind."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await site.beat()
+    outcome = await site.drain("a")
+    await acknowledged()
+    site.clock.advance(10)
+    assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+    infos = {each.id: each for each in await site.plane.consumers()}
+    assert (infos["lb-1"].live, infos["lb-1"].behind, infos["ns1"].live, infos["ns1"].behind) == (
+        False,
+        True,
+        True,
+        False,
+    )
+
+
+async def test_one_whose_clock_is_wrong_is_live_while_it_is_heard() -> None:
+    """Heartbeats with instants of an hour ago still come: it is there."""
+    site = await site_of()
+    for beat in range(2):
+        site.clock.advance(2)
+        await tell(site, 0, seen_at=site.clock.wall - 3600 + beat)
+        await site.beat()
+    (other,) = [each for each in await site.plane.consumers() if each.id == "lb-1"]
+    assert other.live is True
+    site.clock.advance(10)
+    (other,) = [each for each in await site.plane.consumers() if each.id == "lb-1"]
+    assert other.live is False
+
+
+async def test_a_store_that_fails_during_the_wait_does_not_undo_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drain is committed: the answer says who was pending when they were last heard, and is no error."""
+    monkeypatch.setattr(consumers, "POLL_SECONDS", 0.002)
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await site.beat()
+    outcome = await site.drain("a")
+    await acknowledged()
+    site.store.reads_fail = True
+    late = await site.plane.with_applied(outcome, wait_seconds=0.02)
+    assert [each.consumer for each in late.pending] == ["lb-1"]
+
+
+async def test_the_server_tells_the_store_what_its_workers_have_applied() -> None:
+    """Not what it has published."""
+    site = await site_of()
+    site.workers.holding = True
+    await site.drain("a")
+    await site.beat()
+    assert [(each.id, each.applied) for each in await site.store.consumers()] == [("ns1", 0)]
+    site.workers.acknowledge()
+    await site.beat()
+    assert [(each.id, each.applied) for each in await site.store.consumers()] == [("ns1", 1)]
