@@ -6,6 +6,8 @@ Pure and deterministic: the same input makes equal nodes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
 
 from dnsd.core.constants import AAAA, A
 from dnsd.core.names import from_text
@@ -18,6 +20,10 @@ from dnsd.model.pool import PoolSpec
 
 # IP version and the type that carries its addresses.
 FAMILIES = ((4, A), (6, AAAA))
+_SIZES = {4: 4, 6: 16}  # bytes of an address
+
+# Reading addresses is most of what compiling a pool costs, and they hardly ever change. Unit: (node, family) pairs.
+PACKED_KEPT = 65_536
 
 
 def pool_node(spec: PoolSpec, selection: Selection, zones: Mapping[bytes, Zone], *, turn: int = 0) -> ZoneNode:
@@ -52,6 +58,15 @@ def _weighted(members: Iterable[Member], version: int) -> list[tuple[bytes, int]
     """Return each address once; where nodes share one, it has the weight of all of them."""
     weights: dict[bytes, int] = {}
     for member in members:
-        for address in member.node.addresses_of(version):
+        for address in _packed(member.node.addresses, version):
             weights[address] = weights.get(address, 0) + member.node.weight
     return list(weights.items())
+
+
+@lru_cache(maxsize=PACKED_KEPT)
+def _packed(addresses: tuple[str, ...], version: int) -> tuple[bytes, ...]:
+    return tuple(packed for packed in map(_pack, addresses) if len(packed) == _SIZES[version])
+
+
+def _pack(text: str) -> bytes:
+    return ip_address(text).packed

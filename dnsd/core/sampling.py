@@ -7,8 +7,10 @@ the answers that is proportional to its weight, never twice in one answer, and n
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from math import ceil, gcd
+from itertools import accumulate
+from math import ceil, gcd, inf
 
 # Variants of one RRset: each costs memory in every worker. A sample gets more where its lightest address would not
 # stand in any variant otherwise, up to the second bound. Unit: variants.
@@ -43,18 +45,19 @@ def _rotations(addresses: list[bytes]) -> tuple[tuple[bytes, ...], ...]:
 def _samples(addresses: Sequence[tuple[bytes, int]], size: int) -> tuple[tuple[bytes, ...], ...]:
     shares = inclusion_shares([weight for _, weight in addresses], size=size)
     count = _sample_count(shares, size)
+    ends = list(accumulate(shares))
+    ends[-1] = inf  # the sum of the shares is `size`, but for its rounding
     samples = []
     for turn in range(count):
         offset = (turn + 0.5) / count
-        chosen = []
-        reached = 0.0
-        for (address, _), share in zip(addresses, shares, strict=True):
-            # Chosen where a whole number plus the offset falls into this address's stretch of the line.
-            if ceil(reached - offset) < ceil(reached + share - offset):
-                chosen.append(address)
-            reached += share
+        chosen: list[bytes] = []
+        place = -1
+        for whole in range(size):
+            # Chosen is the address into whose stretch of the line the point falls; no stretch is longer than 1.
+            place = bisect_right(ends, whole + offset, lo=place + 1)
+            chosen.append(addresses[place][0])
         # Clients tend to take the first address: let it be another one each time.
-        first = turn % len(chosen)
+        first = turn % size
         samples.append(tuple(chosen[first:] + chosen[:first]))
     return tuple(samples)
 
