@@ -1,0 +1,58 @@
+"""The metrics' values for a state that is known."""
+
+from __future__ import annotations
+
+from dnsd.daemon.sampling import sample
+from dnsd.model.node import Monitor
+from tests.control.rig import acknowledged, site_of
+from tests.support.fleets import node, pool
+
+FLEET = (
+    node("a", "192.0.2.10"),
+    node("b", "192.0.2.11"),
+    node("c", "192.0.2.12", monitor=Monitor.AGENT),
+    node("d", "192.0.2.13", weight=0),
+)
+EDGE, LONE = "edge.example.org.", "lone.example.org."
+
+
+async def test_every_value_is_that_of_the_present_state() -> None:
+    """Drained, silent, unweighted and serving members; drains by mode, age and kind; what is applied."""
+    lone = pool(LONE, match={"region": "us"})
+    site = await site_of([*FLEET, node("e", "192.0.2.14", region="us", monitor=Monitor.AGENT)], [pool(), lone])
+    await site.drain("a", roles=["edge"], mode="maintenance", indefinite=True)
+    await acknowledged()
+    site.workers.holding = True
+    await site.drain("b", starts_at=site.clock.wall + 600, force=True)
+    site.tick(90)
+    found = sample(site.plane, reloads={"ok": 1})
+    assert {key: count for key, count in found.pool_members.items() if count} == {
+        (EDGE, "serving"): 1,
+        (EDGE, "drained"): 1,
+        (EDGE, "unhealthy"): 2,
+        (EDGE, "unweighted"): 1,
+        (LONE, "unhealthy"): 1,
+    }
+    assert found.pool_members[LONE, "serving"] == 0
+    assert found.pool_fail_open == {EDGE: False, LONE: True}
+    assert found.drains == {("maintenance", "edge"): 1}
+    assert found.drain_age_seconds == {("a", "edge", "alice"): 90.0}
+    assert found.drains_indefinite == 1
+    assert (found.store_revision, found.applied_revision, found.answer_generation) == (2, 1, 2)
+    assert found.queries == {("udp", "NOERROR"): 7, ("tcp", "NXDOMAIN"): 2}
+    assert (found.store_up, found.state_age_seconds, found.reloads) == (True, 90.0, {"ok": 1})
+
+
+async def test_an_outage_shows_as_the_store_down_and_a_state_that_ages() -> None:
+    """Readable or not, a store that takes no writes is down; the age counts from the last read."""
+    site = await site_of()
+    site.store.reads_fail = True
+    await site.beat()
+    site.clock.advance(42)
+    found = sample(site.plane, reloads={})
+    assert (found.store_up, found.state_age_seconds) == (False, 42.0)
+    site.store.reads_fail = False
+    await site.hear()
+    await site.beat()
+    found = sample(site.plane, reloads={})
+    assert (found.store_up, found.state_age_seconds) == (True, 0.0)
