@@ -43,7 +43,8 @@ from dnsd.control.supervisor import WorkerPool
 from dnsd.control.timekeeper import Timekeeper
 from dnsd.control.views import drain_infos, history_info, node_info, node_of, pool_info, pool_of
 from dnsd.control.writer import Writer
-from dnsd.core.fleet import Fleet, FleetSpec
+from dnsd.core.fleet import NO_HOLD, Fleet, FleetSpec
+from dnsd.core.freshness import Hold
 from dnsd.model.node import Node
 from dnsd.model.state import FleetState
 from dnsd.stores.base import DrainStore
@@ -51,7 +52,7 @@ from dnsd.stores.base import DrainStore
 log = logging.getLogger(__name__)
 
 
-def build_fleet(settings: Settings, state: FleetState, *, now: float) -> Fleet:
+def build_fleet(settings: Settings, state: FleetState, *, now: float, hold: Hold = NO_HOLD) -> Fleet:
     """Return the fleet that a configuration and a store's state make together."""
     spec = FleetSpec(
         zones=settings.zones,
@@ -59,7 +60,7 @@ def build_fleet(settings: Settings, state: FleetState, *, now: float) -> Fleet:
         node_records=settings.node_records,
         stale_after_seconds=settings.stale_after_seconds,
     )
-    fleet = Fleet(spec, _configured(settings), state, now=now)
+    fleet = Fleet(spec, _configured(settings), state, now=now, hold=hold)
     for name, reason in fleet.clashes.items():
         log.warning("a registered node goes without its name %s: %s", name, reason)
     return fleet
@@ -93,7 +94,9 @@ class ControlPlane:
         self.settings = settings
         self.store = store
         self.clock = clock
-        self.store_health = StoreHealth(clock=clock, steady=steady)
+        self.store_health = StoreHealth(
+            clock=clock, steady=steady, on_reach=lambda readable: self.publisher.store_reached(readable=readable)
+        )
         self.hub = EventHub(revision=state.revision)
         self.workers = WorkerPool(listen=settings.listen, count=settings.workers, on_progress=self._workers_progressed)
         self.publisher = Publisher(
@@ -158,18 +161,20 @@ class ControlPlane:
 
         The state is the one that is published, so that it works while the store is down.
         """
-        fleet = build_fleet(settings, self.publisher.fleet.state, now=self.clock())
+        present = self.publisher.fleet
+        fleet = build_fleet(settings, present.state, now=self.clock(), hold=present.hold)
         self.settings = settings
         self.publisher.replace(fleet)
 
     def _rebuild(self, state: FleetState) -> Fleet:
         """Return a fleet anew; the reports that have come in are younger than those kept in the store."""
+        present = self.publisher.fleet
         reports = dict(state.reports)
-        for node, report in self.publisher.fleet.reports.items():
+        for node, report in present.reports.items():
             kept = reports.get(node)
             if kept is None or kept.received_at < report.received_at:
                 reports[node] = report
-        return build_fleet(self.settings, replace(state, reports=reports), now=self.clock())
+        return build_fleet(self.settings, replace(state, reports=reports), now=self.clock(), hold=present.hold)
 
     def _workers_progressed(self) -> None:
         self.publisher.workers_progressed()

@@ -109,6 +109,11 @@ class Publisher:
         """Publish what time alone has changed."""
         self._publish_if_needed(self.fleet.tick(now=self._clock()))
 
+    def store_reached(self, *, readable: bool) -> None:
+        """Take note that the store was lost or is back: while it is out of reach, no report gets stale."""
+        self._publish_if_needed(self.fleet.hold_freshness(now=self._clock(), held=not readable))
+        self.transitions_changed.set()
+
     def replace(self, fleet: Fleet) -> None:
         """Publish another fleet in place of the present one: after a reload, or when changes were missed."""
         before, self.fleet = self.fleet, fleet

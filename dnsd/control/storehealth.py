@@ -25,15 +25,19 @@ class StoreHealth:
     Args:
         clock: gives the present instant.
         steady: gives seconds on a clock that nobody sets.
+        on_reach: told when the store gets out of reach (False) and when it can be read again (True).
 
     Attributes:
         seen_at: instant of the last successful read.
         outages: how often it went from up to down.
     """
 
-    def __init__(self, *, clock: Callable[[], float], steady: Callable[[], float]) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], steady: Callable[[], float], on_reach: Callable[[bool], None]
+    ) -> None:
         self._clock = clock
         self._steady = steady
+        self._on_reach = on_reach
         self._readable = True
         self._writable = True
         self.outages = 0
@@ -69,8 +73,10 @@ class StoreHealth:
         self._become(readable=self._readable, writable=False, error=error)
 
     def _become(self, *, readable: bool, writable: bool, error: StoreError | None = None) -> None:
-        was_up = self.up
+        was_up, was_readable = self.up, self._readable
         self._readable, self._writable = readable, writable
+        if readable != was_readable:
+            self._on_reach(readable)
         if was_up and not self.up:
             self.outages += 1
             log.error("the store is unavailable: %s; answers go on from the last known state", error)

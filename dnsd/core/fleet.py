@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dnsd.core.compile import pool_node, record_node
+from dnsd.core.freshness import Hold
 from dnsd.core.names import from_text, to_text
 from dnsd.core.owners import overlay_ancestors, why_not_overlay
 from dnsd.core.records import Overlay, Zone, ZoneNode
@@ -25,6 +26,8 @@ from dnsd.model.state import Change, ChangeRecord, Entity, FleetState
 
 # A clock that goes back by less is being slewed or read twice, and nothing is worth doing. Unit: seconds.
 CLOCK_SLACK_SECONDS = 1.0
+
+NO_HOLD = Hold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +92,20 @@ class Fleet:
         configured: the configuration's own nodes by id; they win over registered ones of the same id.
         state: a store's consistent cut.
         now: instant.
+        hold: whether and when freshness stood still.
     """
 
-    def __init__(self, spec: FleetSpec, configured: Mapping[str, Node], state: FleetState, *, now: float) -> None:
+    def __init__(
+        self,
+        spec: FleetSpec,
+        configured: Mapping[str, Node],
+        state: FleetState,
+        *,
+        now: float,
+        hold: Hold = NO_HOLD,
+    ) -> None:
         self.spec = spec
+        self.hold = hold
         self.revision = state.revision
         self.overlay: Overlay = {}
         self.nodes: dict[str, Node] = {}
@@ -175,7 +188,12 @@ class Fleet:
     def health_of(self, node: Node, role: str, *, now: float) -> Health:
         """Return what is known of a node's health in a role."""
         stale_after = self.spec.stale_after_seconds
-        return health_of(node, role, self.reports.get(node.id), now=now, stale_after=stale_after)
+        report = self.reports.get(node.id)
+        if report is not None:
+            # Decided by the same instant that the next transition is noted for.
+            fresh = now < self.hold.stale_at(report, stale_after=stale_after)
+            now = report.received_at if fresh else float("inf")
+        return health_of(node, role, report, now=now, stale_after=stale_after)
 
     def members_of(self, owner: str) -> tuple[Member, ...]:
         """Return every node that a pool matches, in the order of their ids."""
@@ -287,10 +305,23 @@ class Fleet:
             self._refresh(node, now, change, dirty)
         return self._finish(dirty, change)
 
+    def hold_freshness(self, *, now: float, held: bool) -> OverlayChange:
+        """Let the freshness of reports stand still, or go on; nothing happens where it does already."""
+        change = OverlayChange()
+        dirty: set[str] = set()
+        if held == (self.hold.since is not None and self.hold.until is None):
+            return change
+        self.hold = Hold(now) if held else Hold(self.hold.since, now)
+        for key in self.reports:
+            self._refresh(key, now, change, dirty)
+        return self._finish(dirty, change)
+
     def _set_back(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
         """Bring every node to a clock that was set back."""
         self._due.clear()
         self._due_of.clear()
+        if self.hold.since is not None:
+            self.hold = Hold(now) if self.hold.until is None else NO_HOLD
         for key in self.nodes:
             report = self.reports.get(key)
             if report is not None and report.received_at > now:
@@ -352,8 +383,8 @@ class Fleet:
         ]
         report = self.reports.get(node.id)
         if report is not None and node.monitor is not Monitor.NONE:
-            stale_at = report.received_at + self.spec.stale_after_seconds
-            if stale_at > now:
+            stale_at = self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
+            if now < stale_at < float("inf"):
                 instants.append(stale_at)
         if not instants:
             return
