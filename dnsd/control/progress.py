@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dnsd.core.fleet import Withdrawal
+from dnsd.core.fleet_change import Withdrawal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from typing import Protocol
 from dnsd.api.schemas import Event
 from dnsd.control.events import EventHub
 from dnsd.control.progress import DepartureLog
-from dnsd.core.fleet import Fleet, OverlayChange, Withdrawal
+from dnsd.core.fleet import Fleet
+from dnsd.core.fleet_change import OverlayChange, Withdrawal
 from dnsd.core.records import Delta, Snapshot
 from dnsd.model.drain import Drain
 from dnsd.model.report import Report

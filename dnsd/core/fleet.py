@@ -8,15 +8,15 @@ no clock and no worker: records, reports and instants come in, overlay changes g
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from dnsd.core.compile import pool_node, record_node
+from dnsd.core.compile import pool_node
+from dnsd.core.fleet_change import OverlayChange, Withdrawal
+from dnsd.core.fleet_names import NodeNames
 from dnsd.core.freshness import Hold
 from dnsd.core.names import from_text, to_text
-from dnsd.core.owners import overlay_ancestors, why_not_overlay
-from dnsd.core.records import Overlay, Zone, ZoneNode
+from dnsd.core.records import Overlay, Zone
 from dnsd.core.selection import Member, Selection, select
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode
 from dnsd.model.node import Monitor, Node
@@ -45,46 +45,6 @@ class FleetSpec:
     stale_after_seconds: float = DEFAULT_STALE_AFTER_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A node that a pool no longer names.
-
-    Args:
-        role: the role in which it was named.
-        ttl: seconds for which a cache may still hold it.
-    """
-
-    node: str
-    role: str
-    ttl: int
-
-
-@dataclass(slots=True)
-class OverlayChange:
-    """What one step does to the overlay.
-
-    Args:
-        put: overlay nodes that are new or different.
-        removed: names that leave it.
-        withdrawn: nodes that pools stopped naming.
-        kept_out: (node, role) whose last drain ended, and that stay out of the pools because they are not known to
-            be up.
-        pools: owners of the pools that were compiled.
-    """
-
-    put: Overlay = field(default_factory=dict)
-    removed: set[bytes] = field(default_factory=set)
-    withdrawn: list[Withdrawal] = field(default_factory=list)
-    kept_out: dict[tuple[str, str], Health] = field(default_factory=dict)
-    pools: list[str] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Say whether no answer changes, and no node is named by less than before."""
-        # A node can leave a pool whose answers stay as they are: another node has its address.
-        return not self.put and not self.removed and not self.withdrawn
-
-
 class Fleet:
     """A fleet's state and the overlay compiled from it.
 
@@ -111,7 +71,6 @@ class Fleet:
         self.nodes: dict[str, Node] = {}
         self.reports: dict[str, Report] = dict(state.reports)
         self.pools: dict[str, PoolSpec] = {pool.owner: pool for pool in spec.pools}
-        self.clashes: dict[str, str] = {}  # owner of a per-node name that cannot be served → why
         self._configured = dict(configured)
         self._registered = dict(state.nodes)
         self._drains: dict[str, dict[DrainKey, Drain]] = {}
@@ -121,22 +80,18 @@ class Fleet:
         self._members: dict[str, dict[str, Member]] = {owner: {} for owner in self.pools}
         self._pools_of: dict[str, tuple[PoolSpec, ...]] = {}
         self._named: dict[str, frozenset[tuple[str, str]]] = {}  # pool → (node, role) that its answers name
-        self._node_of_name: dict[bytes, str] = {}
-        self._names_of: dict[str, tuple[bytes, ...]] = {}
-        self._non_terminals: Counter[bytes] = Counter()
         self._due: list[tuple[float, str]] = []
         self._due_of: dict[str, float] = {}
         self._stepped_at = now
         self._compiled = 0
-        self._pool_names = {from_text(owner): owner for owner in self.pools}
+        self._names = NodeNames(spec.zones, spec.node_records, map(from_text, self.pools), self.overlay)
         self._falling_back_to: dict[str, list[str]] = {}
         for pool in spec.pools:
             if pool.fallback is not None:
                 self._falling_back_to.setdefault(pool.fallback, []).append(pool.owner)
 
         change = OverlayChange()
-        for name in self._pool_names:
-            self._hold_non_terminals(name, change)
+        self._names.hold_pools(change)
         # The configured first: where two of them would have one name, theirs is the better claim.
         for node in {**self._configured, **self._registered, **self._configured}.values():
             self._set_node(node.id, node, now, change, set())
@@ -165,11 +120,6 @@ class Fleet:
             if drain.expires_at is not None:
                 heapq.heappush(self._expiring, (drain.expires_at, key))
         return tuple(over.values())
-
-    @property
-    def next_expiry(self) -> float | None:
-        """The instant at which the next drain may expire, past where one is still kept; never too late."""
-        return self._expiring[0][0] if self._expiring else None
 
     @property
     def state(self) -> FleetState:
@@ -206,7 +156,16 @@ class Fleet:
 
     def names_of(self, node: str) -> tuple[str, ...]:
         """Return a node's per-node names."""
-        return tuple(to_text(name) for name in self._names_of.get(node, ()))
+        return tuple(to_text(name) for name in self._names.of(node))
+
+    def why_not_register(self, node: Node) -> str | None:
+        """Say why a node cannot have its per-node names, or None where it can."""
+        return self._names.why_not(node)
+
+    @property
+    def clashes(self) -> Mapping[str, str]:
+        """Each per-node name that cannot be served, with the reason."""
+        return self._names.clashes
 
     def selection_of(self, owner: str) -> Selection:
         """Return what a pool answers from."""
@@ -224,17 +183,6 @@ class Fleet:
         """Return the pools that could ever answer with a node in a role, fallbacks included."""
         matching = {pool.owner for pool in self.pools_of(node) if pool.role == role}
         return tuple(self.pools[owner] for owner in self._with_dependents(matching))
-
-    def why_not_register(self, node: Node) -> str | None:
-        """Say why a node cannot have its per-node names, or None where it can."""
-        for record in self.spec.node_records:
-            text = record.owner_of(node)
-            if text is None:
-                continue
-            reason = self._why_not_name(text, node.id)
-            if reason:
-                return reason
-        return None
 
     @property
     def next_transition(self) -> float | None:
@@ -347,14 +295,13 @@ class Fleet:
         for pool in self._pools_of.pop(key, ()):
             del self._members[pool.owner][key]
             dirty.add(pool.owner)
-        for name in self._names_of.pop(key, ()):
-            self._release_name(name, change)
+        self._names.release(key, change)
         if node is None:
             self.nodes.pop(key, None)
             return
         self.nodes[key] = node
         self._pools_of[key] = tuple(pool for pool in self.spec.pools if pool.selects(node))
-        self._name_node(node, change)
+        self._names.give(node, change)
         self._refresh(key, now, change, dirty)
 
     def _refresh(self, key: str, now: float, change: OverlayChange, dirty: set[str]) -> None:
@@ -393,65 +340,6 @@ class Fleet:
         if due < self._due_of.get(node.id, float("inf")):
             self._due_of[node.id] = due
             heapq.heappush(self._due, (due, node.id))
-
-    # --- per-node names -----------------------------------------------------------------------------------------
-
-    def _why_not_name(self, text: str, node: str) -> str | None:
-        try:
-            name = from_text(text)
-        except ValueError as error:
-            return str(error)
-        if name in self._pool_names:
-            return f"{text} is a pool"
-        other = self._node_of_name.get(name)
-        if other is not None and other != node:
-            return f"{text} is the name of node {other}"
-        problem = why_not_overlay(self.spec.zones, name)
-        return problem[1] if problem else None
-
-    def _name_node(self, node: Node, change: OverlayChange) -> None:
-        names = []
-        for record in self.spec.node_records:
-            text = record.owner_of(node)
-            if text is None:
-                continue
-            reason = self._why_not_name(text, node.id)
-            if reason:
-                self.clashes[text] = reason
-                continue
-            self.clashes.pop(text, None)
-            name = from_text(text)
-            self._node_of_name[name] = node.id
-            self._hold_non_terminals(name, change)
-            put = record_node(node, name, self.spec.zones, ttl=record.ttl)
-            if self.overlay.get(name) != put:
-                change.put[name] = put
-            change.removed.discard(name)
-            names.append(name)
-        self._names_of[node.id] = tuple(names)
-
-    def _release_name(self, name: bytes, change: OverlayChange) -> None:
-        del self._node_of_name[name]
-        if self._non_terminals[name]:
-            change.put[name] = ZoneNode()
-        else:
-            change.put.pop(name, None)
-            change.removed.add(name)
-        for above in overlay_ancestors(self.spec.zones, name):
-            self._non_terminals[above] -= 1
-            if not self._non_terminals[above]:
-                del self._non_terminals[above]
-                if above not in self._node_of_name and above not in self._pool_names:
-                    change.put.pop(above, None)
-                    change.removed.add(above)
-
-    def _hold_non_terminals(self, name: bytes, change: OverlayChange) -> None:
-        """Keep the empty names between an owner and its zone (RFC 4592 §2.2.2)."""
-        for above in overlay_ancestors(self.spec.zones, name):
-            self._non_terminals[above] += 1
-            if above not in self._node_of_name and above not in self._pool_names and above not in self.overlay:
-                change.put[above] = ZoneNode()
-            change.removed.discard(above)
 
     # --- pools --------------------------------------------------------------------------------------------------
 

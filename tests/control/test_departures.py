@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dnsd.control.progress import Departure, DepartureLog
-from dnsd.core.fleet import Withdrawal
+from dnsd.core.fleet_change import Withdrawal
 from tests.control.rig import Clock
 
 

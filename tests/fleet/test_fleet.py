@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dnsd.core.engine import Engine
-from dnsd.core.fleet import Withdrawal
+from dnsd.core.fleet_change import Withdrawal
 from dnsd.core.selection import Tier
 from dnsd.model.drain import Mode
 from dnsd.model.node import Monitor
 from dnsd.model.pool import WhenEmpty
-from dnsd.model.report import Report
+from dnsd.model.report import Health, Report
 from tests.support.fleets import (
     NOW,
     addresses_in,
@@ -206,3 +206,44 @@ def test_a_gap_between_revisions_is_an_error() -> None:
     with pytest.raises(ValueError, match="does not follow"):
         fleet.apply([put(drain("a"), 2)], now=NOW)
     assert fleet.revision == 0
+
+
+def test_a_node_that_leaves_a_pool_whose_answer_stays_is_withdrawn_all_the_same() -> None:
+    """The pool falls back to one that answers with the same address: no answer changes, but whom it names does."""
+    other = pool("other.example.org.", match={"region": "us"})
+    spec = pool(match={"region": "eu"}, when_empty=WhenEmpty.POOL, fallback=other.owner)
+    fleet = fleet_of([A, node("twin", "192.0.2.10", region="us")], [spec, other], [drain("a", starts_at=NOW + 10)])
+    change = fleet.tick(now=NOW + 10)
+    assert (change.put, change.withdrawn, change.empty) == ({}, [Withdrawal("a", "edge", 30)], False)
+
+
+def test_who_returns_without_being_up_is_told_once() -> None:
+    """The end of a drain brings nothing back that is not known to be up; a release and an expiry say so alike."""
+    silent = node("a", "192.0.2.10", monitor=Monitor.AGENT)
+    order = drain("a", expires_at=NOW + 10)
+    fleet = fleet_of([silent, B], [pool()], [order])
+    assert fleet.tick(now=NOW + 10).kept_out == {("a", "edge"): Health.UNKNOWN}
+    assert fleet.apply([gone(order, 1)], now=NOW + 11).kept_out == {}
+    again = drain("a", created_at=NOW + 12, starts_at=NOW + 12)
+    fleet.apply([put(again, 2)], now=NOW + 12)
+    assert fleet.apply([gone(again, 3)], now=NOW + 13).kept_out == {("a", "edge"): Health.UNKNOWN}
+
+
+def test_expired_drains_are_found_without_a_look_at_the_others() -> None:
+    """What is over and still kept, as often as asked; nothing that was renewed, released or is still to come."""
+    over, renewed, released = (drain(name, expires_at=NOW + 10) for name in "abc")
+    fleet = fleet_of([A, B, C], [pool()], [over, renewed, released, drain("d", expires_at=NOW + 11)])
+    fleet.apply([put(drain("b", expires_at=NOW + 60), 1), gone(released, 2)], now=NOW)
+    assert fleet.expired_drains(NOW + 9.9) == ()
+    assert fleet.expired_drains(NOW + 10) == fleet.expired_drains(NOW + 10) == (over,)
+    fleet.apply([gone(over, 3)], now=NOW + 10)
+    assert fleet.expired_drains(NOW + 10) == ()
+
+
+def test_a_name_with_a_pool_below_it_survives_its_nodes_replacement() -> None:
+    """Released and given back in one step: what stands there is the node's, not the empty name above the pool."""
+    fleet = fleet_of([B], [pool(), pool("x.a.nodes.example.org.")])
+    fleet.apply([put(A, 1), put(node("a", "192.0.2.10", weight=50), 2)], now=NOW)
+    assert answered(fleet, "a.nodes.example.org.") == {"192.0.2.10"}
+    fleet.apply([put(A, 3)], now=NOW)
+    assert answered(fleet, "a.nodes.example.org.") == {"192.0.2.10"}
