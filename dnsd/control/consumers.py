@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from dnsd.api.schemas import AppliedBy, ConsumerInfo, PendingAt
@@ -10,7 +12,10 @@ from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
 from dnsd.errors import StoreUnavailable
 from dnsd.model.state import Consumer
+from dnsd.model.times import to_milliseconds
 from dnsd.stores.base import DrainStore
+
+log = logging.getLogger(__name__)
 
 # How often this server says in the store that it lives and what it has applied. Unit: seconds.
 HEARTBEAT_SECONDS = 2.0
@@ -24,6 +29,9 @@ FORGOTTEN_SECONDS = 86_400.0
 
 # Between looks at what other consumers have applied, while somebody waits for them. Unit: seconds.
 POLL_SECONDS = 0.05
+
+# Heartbeats of our own that are told from those of another server with our id. Unit: heartbeats.
+HEARTBEATS_REMEMBERED = 64
 
 DNS_KIND = "dns"
 
@@ -52,6 +60,8 @@ class Consumers:
         self._clock = clock
         self._others: tuple[Consumer, ...] = ()
         self._heard_at: dict[str, float] = {}
+        self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
+        self._told_of_namesake = False
 
     async def run(self) -> None:
         """Send heartbeats and read the others' until cancelled."""
@@ -60,14 +70,17 @@ class Consumers:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def beat(self) -> None:
-        """Say in the store how far this server is, and read how far the others are."""
+        """Read how far the others are, and say in the store how far this server is."""
+        # Read first: after the write, the store has our own word even where somebody else uses our id.
+        await self._read_others()
+        own = self._own()
+        self._written.append(to_milliseconds(own.seen_at))
         try:
-            await self._store.heartbeat(self._own())
+            await self._store.heartbeat(own)
         except StoreUnavailable as error:
             self._health.failed_to_write(error)
         else:
             self._health.was_written()
-        await self._read_others()
 
     def infos(self) -> list[ConsumerInfo]:
         """Return every consumer, the silent ones included."""
@@ -121,7 +134,17 @@ class Consumers:
         except StoreUnavailable as error:
             self._health.failed_to_read(error)
             return
-        self._take(tuple(each for each in consumers if each.id != self._id))
+        self._take([each for each in consumers if each.id != self._id or self._is_namesake(each)])
+
+    def _is_namesake(self, consumer: Consumer) -> bool:
+        """Say whether somebody else wrote what the store has under our id: a second server that was given the same."""
+        seen_at = to_milliseconds(consumer.seen_at)
+        if not self._written or seen_at <= self._written[0] or seen_at in self._written:
+            return False
+        if not self._told_of_namesake:
+            self._told_of_namesake = True
+            log.error("another server uses the id %s: give each its own (server.id), or they hide each other", self._id)
+        return True
 
     def _take(self, others: Sequence[Consumer]) -> None:
         before = {each.id: each.seen_at for each in self._others}

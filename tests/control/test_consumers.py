@@ -88,3 +88,31 @@ async def test_the_server_tells_the_store_what_its_workers_have_applied() -> Non
     site.workers.acknowledge()
     await site.beat()
     assert [(each.id, each.applied) for each in await site.store.consumers()] == [("ns1", 1)]
+
+
+async def test_two_servers_with_one_id_do_not_hide_each_other(caplog: pytest.LogCaptureFixture) -> None:
+    """The other's heartbeat under our id counts as another consumer's, and is complained of once."""
+    first = await site_of()
+    second = await site_of(store=first.store, clock=first.clock)
+    second.workers.holding = True
+    await first.drain("a")
+    await acknowledged()
+    await second.hear()
+    for site in (first, second, first, second):
+        first.clock.advance(2)
+        await site.beat()
+    await first.beat()
+    assert first.status("a").blockers[0] == "edge: ns1 (dns) has not applied revision 1"
+    assert caplog.text.count("another server uses the id ns1") == 2  # each of the two says it once
+
+
+async def test_a_server_is_not_taken_for_another_after_a_restart_or_an_outage() -> None:
+    """What it wrote itself, before its restart or without an acknowledgement, is its own."""
+    first = await site_of()
+    first.clock.advance(2)
+    again = await site_of(store=first.store, clock=first.clock)
+    for writes_fail in (False, True, True, False):
+        again.clock.advance(2)
+        again.store.writes_fail = writes_fail
+        await again.beat()
+    assert [each.id for each in await again.plane.consumers()] == ["ns1"]
