@@ -33,6 +33,9 @@ POLL_SECONDS = 0.05
 # Heartbeats of our own that are told from those of another server with our id. Unit: heartbeats.
 HEARTBEATS_REMEMBERED = 64
 
+# Steps of another server's applied revision whose time is remembered: half an hour's of heartbeats. Unit: steps.
+STEPS_REMEMBERED = 1000
+
 DNS_KIND = "dns"
 
 
@@ -51,6 +54,7 @@ class Consumers:
         *,
         health: StoreHealth,
         clock: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
         self.known = False
         self._id = server_id
@@ -58,8 +62,10 @@ class Consumers:
         self._publisher = publisher
         self._health = health
         self._clock = clock
+        self._steady = steady
         self._others: tuple[Consumer, ...] = ()
         self._heard_at: dict[str, float] = {}
+        self._applied: dict[str, deque[tuple[int, float]]] = {}
         self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
         self._told_of_namesake = False
 
@@ -118,6 +124,16 @@ class Consumers:
         found = [(each, self._silent_seconds(each)) for each in self._others if each.applied < revision]
         return [(each, seconds) for each, seconds in found if LIVE_SECONDS <= seconds < FORGOTTEN_SECONDS]
 
+    def seconds_since_others_applied(self, revision: int) -> float:
+        """Return for how long all other DNS servers are known to have applied a revision; infinite without any."""
+        now = self._steady()
+        known = (
+            next((now - seen for applied, seen in self._applied[each.id] if applied >= revision), 0.0)
+            for each in self._others
+            if each.kind == DNS_KIND and self._silent_seconds(each) < FORGOTTEN_SECONDS
+        )
+        return min(known, default=float("inf"))
+
     async def wait_applied(self, revision: int, *, timeout_seconds: float) -> None:
         """Wait until every live consumer has applied a revision, or the time is over."""
         loop = asyncio.get_running_loop()
@@ -153,6 +169,11 @@ class Consumers:
             # By our own clock: theirs may be set differently.
             if before.get(each.id, each.seen_at) != each.seen_at:
                 self._heard_at[each.id] = now
+            steps = self._applied.setdefault(each.id, deque(maxlen=STEPS_REMEMBERED))
+            if steps and steps[-1][0] > each.applied:
+                steps.clear()  # it began anew
+            if not steps or steps[-1][0] != each.applied:
+                steps.append((each.applied, self._steady()))
         self._others = tuple(others)
         self.known = True
 

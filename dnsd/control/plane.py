@@ -114,7 +114,9 @@ class ControlPlane:
         self._inventory = Inventory(
             writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
         )
-        self._consumers = Consumers(settings.server_id, store, self.publisher, health=health, clock=clock)
+        self._consumers = Consumers(
+            settings.server_id, store, self.publisher, health=health, clock=clock, steady=steady
+        )
         self._status = StatusReader(self.publisher, self._consumers, health)
         self._timekeeper = Timekeeper(self.publisher, self._drains, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []

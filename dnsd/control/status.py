@@ -7,7 +7,7 @@ store that is not heard, and a consumer that went silent are reasons against.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dnsd.api.schemas import AppliedBy, DnsProgress, NodeStatus, PendingAt, RoleStatus, SessionProgress
 from dnsd.control.consumers import Consumers
@@ -65,7 +65,7 @@ class StatusReader:
         report = None if node.monitor is Monitor.NONE else fleet.reports.get(node.id)
         applied, pending = self._progress(revision, report, now)
         naming = fleet.named_by(node.id, role)
-        departure = self._departure(node, role, naming)
+        departure = self._departure(node, role, naming, revision, now)
         sessions = None if report is None else self._sessions(report, role, now)
         blockers = [
             *common,
@@ -104,14 +104,22 @@ class StatusReader:
             pending.append(PendingAt(consumer=report.node, kind=AGENT_KIND, applied_revision=report.applied_revision))
         return applied, pending
 
-    def _departure(self, node: Node, role: str, naming: Sequence[str]) -> Departure:
+    def _departure(self, node: Node, role: str, naming: Sequence[str], revision: int, now: float) -> Departure:
         pools = self.publisher.fleet.pools
         if naming:
             largest = max(pools[owner].ttl for owner in naming)
             return Departure(withdrawn_at=None, max_ttl=largest, caches_clear_at=None, seconds_left=None)
         # Where no pool may name it now, one may have before the last start: nobody knows which, nor with what TTL.
         ttls = [pool.ttl for pool in self.publisher.fleet.pools_that_may_name(node.id, role) or pools.values()]
-        return self.publisher.departures.departure(node.id, role, ttl_before=max(ttls, default=None))
+        largest = max(ttls, default=0)
+        own = self.publisher.departures.departure(node.id, role, ttl_before=largest if ttls else None)
+        if own.seconds_left is None:
+            return own
+        # Another server may have named it until it had applied the drain, which may have been later than here.
+        left = max(largest, own.max_ttl or 0) - self.consumers.seconds_since_others_applied(revision)
+        if left <= own.seconds_left:
+            return own
+        return replace(own, seconds_left=left, caches_clear_at=now + left)
 
     def _fresh(self, report: Report, now: float) -> bool:
         return report.fresh(now, stale_after=self.publisher.fleet.spec.stale_after_seconds)

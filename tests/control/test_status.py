@@ -156,9 +156,11 @@ async def test_another_server_that_is_behind_blocks_also_when_it_has_gone_silent
     seen_at = site.clock.wall - silent_seconds
     await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=0, applied_at=seen_at, seen_at=seen_at))
     await site.beat()
-    assert await blockers(site) == ([] if words is None else [words])
+    caches = "edge: caches may still answer with it for 30s"
+    assert await blockers(site) == ([] if words is None else [words, caches])
     await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=1, applied_at=seen_at, seen_at=seen_at))
     await site.beat()
+    site.clock.advance(30)
     assert await blockers(site) == []
 
 
@@ -298,3 +300,20 @@ async def test_a_scheduled_drain_is_no_drain_yet() -> None:
     site.tick()
     await acknowledged()
     assert await blockers(site) == ["edge: caches may still answer with it for 30s"]
+
+
+async def test_what_another_server_answered_until_it_had_applied_the_drain_stands_in_caches_too() -> None:
+    """It applies the drain a minute later than this one: the TTL counts from there, and not from here alone."""
+    site = await site_of()
+    now = site.clock.wall
+    await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=0, applied_at=now, seen_at=now))
+    await site.beat()
+    await site.drain("a", indefinite=True)
+    await acknowledged()
+    site.clock.advance(60)
+    for expected in (["edge: caches may still answer with it for 30s"], []):
+        now = site.clock.wall
+        await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=1, applied_at=now, seen_at=now))
+        await site.beat()
+        assert await blockers(site) == expected
+        site.clock.advance(30)
