@@ -41,6 +41,7 @@ NXDOMAIN = 3
 NOTIMP = 4
 REFUSED = 5
 YXDOMAIN = 6
+NOTAUTH = 9  # RFC 2136, RFC 8945 §3
 BADVERS = 16
 
 # Header flags, as bits of its third and fourth byte read as one number

@@ -18,6 +18,7 @@ from dnsd.core.constants import (
     FORMERR,
     IXFR,
     MAX_MESSAGE_SIZE,
+    NOTAUTH,
     NOTIMP,
     OPT,
     REFUSED,
@@ -28,7 +29,7 @@ from dnsd.core.limits import MAX_UDP_SIZE, RCODE_SLOTS
 from dnsd.core.lookup import look_up
 from dnsd.core.message import Query, parse_query, salvage
 from dnsd.core.records import Snapshot
-from dnsd.core.tsig import NOTAUTH, refusal_of
+from dnsd.core.tsig import refusal_of
 from dnsd.core.writer import write_error, write_response
 from dnsd.errors import MessageError
 
@@ -151,9 +152,14 @@ def _check_type(_engine: Engine, query: Query, _now: float) -> Answer | None:
     return None
 
 
-def _transfer(_engine: Engine, query: Query, _now: float) -> Answer | None:
-    # RFC 5936 §2.2.1: a transfer that is not offered is REFUSED. Seam: an adapter that offers them takes this stage.
-    return error(REFUSED, kind=Kind.REFUSED) if query.qtype in (AXFR, IXFR) else None
+def _transfer(engine: Engine, query: Query, _now: float) -> Answer | None:
+    if query.qtype not in (AXFR, IXFR):
+        return None
+    # RFC 5936 §2.2.1: NotAuth where there is no such zone, Refused where it is not offered. Seam: an adapter that
+    # offers transfers takes this stage.
+    if query.qname not in engine.snapshot.zones:
+        return error(NOTAUTH)
+    return error(REFUSED, kind=Kind.REFUSED)
 
 
 def _look_up(engine: Engine, query: Query, _now: float) -> Answer | None:

@@ -146,8 +146,9 @@ def _substitute(owner: bytes, node: ZoneNode, name: bytes, qtype: int, answer: A
         return None
     # RFC 6672 §3.1: "The CNAME's TTL ... MUST equal the TTL of the corresponding DNAME record".
     answer.answer.append((name, RRset(CNAME, dname.ttl, (target,))))
-    if qtype in (CNAME, ANY):
-        # The synthesised CNAME is what was asked for, as one in the zone would be.
+    if qtype == CNAME:
+        # The synthesised CNAME is what was asked for, as one in the zone would be. An ANY goes on: RFC 6672 §3.2 makes
+        # no exception for it.
         answer.kind = Kind.DATA
         return None
     answer.kind = Kind.ALIAS

@@ -115,23 +115,26 @@ def salvage(packet: bytes) -> Salvage:
     query_id, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
     question = b""
     edns: Edns | None = None
-    # An UPDATE has a zone where others have a question (RFC 2136 §2.3); it is not ours to send back as one.
-    if questions == 1 and flags & OPCODE_MASK != _UPDATE:
-        try:
-            end = _read_question(packet)[0] + _TYPE_AND_CLASS.size
-            question = packet[HEADER_SIZE:end]
-            if not answers and not authorities:
-                edns = _read_additional(packet, end, additionals)[0]
-        except MessageError:
-            # The packet is being refused already: what was read so far is all there is to copy.
-            pass
+    try:
+        offset = HEADER_SIZE
+        for _ in range(questions):
+            offset = _read_question(packet, offset)[0] + _TYPE_AND_CLASS.size
+        # An UPDATE has a zone where others have a question (RFC 2136 §2.3); it is not ours to send back as one.
+        if questions == 1 and flags & OPCODE_MASK != _UPDATE:
+            question = packet[HEADER_SIZE:offset]
+        for _ in range(answers + authorities):
+            offset = read_record(packet, offset).end
+        edns = _read_additional(packet, offset, additionals)[0]
+    except MessageError:
+        # The packet is being refused already: what was read so far is all there is to copy.
+        pass
     return Salvage(query_id, flags, question, edns)
 
 
-def _read_question(packet: bytes) -> tuple[int, int, int]:
+def _read_question(packet: bytes, offset: int = HEADER_SIZE) -> tuple[int, int, int]:
     """Return the offset behind the question's name, its type and its class."""
     # A pointer has nothing before it to lead to but the header: it is refused as malformed.
-    end = plain_name_end(packet, HEADER_SIZE)
+    end = plain_name_end(packet, offset)
     if end + _TYPE_AND_CLASS.size > len(packet):
         raise MessageError(FORMERR, "truncated question")
     qtype, qclass = _TYPE_AND_CLASS.unpack_from(packet, end)

@@ -12,7 +12,6 @@ from dnsd.core.constants import CLASS_ANY, FORMERR, TSIG
 from dnsd.core.wire import RECORD_FIXED, WireRecord, expand_name, plain_name_end
 from dnsd.errors import MessageError
 
-NOTAUTH = 9  # RFC 8945 §3
 _BADKEY = 17  # RFC 8945 §3; stands in the record, not in the header
 _FUDGE_SECONDS = 300  # RFC 8945 §10 recommends it
 

@@ -28,7 +28,7 @@ class TcpCounts:
 
     Args:
         accepted: connections taken.
-        refused: closed at once: their client has too many.
+        refused: closed at once: their client has too many, and all are busy.
         evicted: closed to make room for a new one.
         timed_out: closed because no query came, or answers were not read.
     """
@@ -95,16 +95,16 @@ class TcpService:
     def opened(self, connection: TcpConnection) -> bool:
         """See `ConnectionKeeper.opened`."""
         key = client_key(connection.client)
+        # RFC 7766 §6.2.3: the idle period may vary with the resources. So a new connection gets in, and whoever holds
+        # others open without asking loses them first.
         if self._per_client[key] >= self._limits.connections_per_client:
-            self.counts.refused += 1
-            return False
-        if len(self._last_active) >= self._limits.connections:
-            # RFC 7766 §6.2.3: the idle period may vary with the resources. So a new client gets in, and whoever
-            # holds connections open without asking loses them first.
-            idle_longest, _ = self._last_active.popitem(last=False)
-            self._forget_client(idle_longest)
-            idle_longest.abort()
-            self.counts.evicted += 1
+            idle = self._idle_longest_of(key)
+            if idle is None:
+                self.counts.refused += 1
+                return False
+            self._evict(idle)
+        elif len(self._last_active) >= self._limits.connections:
+            self._evict(next(iter(self._last_active)))
         self.counts.accepted += 1
         self._per_client[key] += 1
         self._last_active[connection] = asyncio.get_running_loop().time()
@@ -126,6 +126,22 @@ class TcpService:
 
     def _new_connection(self) -> TcpConnection:
         return TcpConnection(self._responder, self, limits=self._limits)
+
+    def _idle_longest_of(self, key: str | bytes) -> TcpConnection | None:
+        """Return the connection of a client that asked nothing for longest, None if all have asked just now."""
+        idle_since = asyncio.get_running_loop().time() - self._limits.evictable_seconds
+        for connection, last_active in self._last_active.items():
+            if last_active > idle_since:
+                return None  # they stand in the order of their last activity
+            if client_key(connection.client) == key:
+                return connection
+        return None
+
+    def _evict(self, connection: TcpConnection) -> None:
+        del self._last_active[connection]
+        self._forget_client(connection)
+        connection.abort()
+        self.counts.evicted += 1
 
     def _forget_client(self, connection: TcpConnection) -> None:
         key = client_key(connection.client)

@@ -185,6 +185,17 @@ CASES = {
           {SOA}
         """,
     ),
+    "ANY goes on behind a DNAME (RFC 6672 §3.2)": (
+        "nothing.tree.example.org. ANY",
+        f"""
+        NXDOMAIN aa
+        answer:
+          tree.example.org. 900 DNAME other.example.org.
+          nothing.tree.example.org. 900 CNAME nothing.other.example.org.
+        authority:
+          {SOA}
+        """,
+    ),
     "a CNAME into a DNAME": (
         "via.example.org. A",
         """

@@ -11,7 +11,7 @@ import dns.tsig
 import dns.tsigkeyring
 import pytest
 
-from dnsd.core.constants import FORMERR, NOTIMP, REFUSED
+from dnsd.core.constants import FORMERR, NOTAUTH, NOTIMP, REFUSED
 from dnsd.core.engine import Engine, Transport
 from dnsd.core.message import parse_query
 from tests.support.dnsmessages import NOW, block, decode, engine_of, query, shown, zone_of
@@ -88,8 +88,9 @@ FAULTS: dict[str, tuple[bytes, int, bool]] = {
     "class CHAOS": (packet(typed(16, 3)), REFUSED, True),
     "class NONE": (packet(typed(1, 254)), REFUSED, True),
     "class ANY": (packet(typed(1, 255)), REFUSED, True),
-    "AXFR": (packet(typed(252)), REFUSED, True),
-    "IXFR": (packet(typed(251), SOA_RECORD, counts=(1, 0, 1, 0)), REFUSED, True),
+    "AXFR of a zone": (packet(NAME[4:], b"\x00\xfc\x00\x01"), REFUSED, True),
+    "AXFR of what is no zone": (packet(typed(252)), NOTAUTH, True),
+    "IXFR of what is no zone": (packet(typed(251), SOA_RECORD, counts=(1, 0, 1, 0)), NOTAUTH, True),
 }
 
 
@@ -118,8 +119,24 @@ def test_fault_gets_its_rcode_and_a_header_of_the_querys(
     assert not decoded.authority
     assert len(decoded.question) == with_question
     if with_question:
-        assert response[12 : 12 + len(QUESTION)] == sent[12 : 12 + len(QUESTION)]
+        size = sent.index(b"\x00", 12) + 5 - 12
+        assert response[12 : 12 + size] == sent[12 : 12 + size]
     assert engine.counts[Transport.UDP][rcode] == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        packet(OPT, counts=(0, 0, 0, 1)),
+        packet(QUESTION, QUESTION, OPT, counts=(2, 0, 0, 1)),
+        packet(QUESTION, A_RECORD, OPT, counts=(1, 1, 0, 1)),
+        packet(QUESTION, OPT, flags=0x2800, counts=(1, 0, 0, 1)),
+    ],
+    ids=["no question", "two questions", "an answer", "UPDATE"],
+)
+def test_a_refused_query_with_an_opt_gets_one_back(engine: Engine, sent: bytes) -> None:
+    """RFC 6891 §6.1.1: an OPT in the request means one in the response, errors included."""
+    assert decode(respond(engine, sent)).edns == 0
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x00", packet()[:11], packet(QUESTION, flags=0x8000), packet(flags=0xF800)])

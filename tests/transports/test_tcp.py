@@ -121,9 +121,26 @@ async def test_a_connection_ends_after_its_last_query() -> None:
         await client.close()
 
 
+async def test_an_idle_connection_makes_room_for_another_one_of_its_client() -> None:
+    """Whoever holds connections open and asks nothing does not shut out others behind the same address."""
+    limits = TcpLimits(connections_per_client=2, evictable_seconds=0)
+    async with tcp_service(limits=limits) as (service, address):
+        idle, busy = await Client.to(address), await Client.to(address)
+        await until(lambda: service.open_connections == 2)
+        assert await busy.ask(b"in") == b"in"
+        late = await Client.to(address)
+        assert await late.ask(b"in as well") == b"in as well"
+        assert await idle.until_closed() == b""
+        assert await busy.ask(b"still") == b"still"
+        assert (service.counts.refused, service.counts.evicted) == (0, 1)
+        for client in (idle, busy, late):
+            await client.close()
+
+
 async def test_one_client_has_a_limited_number_of_connections() -> None:
-    """Over its limit a client's new connection is closed; the others of it go on."""
-    async with tcp_service(limits=TcpLimits(connections_per_client=3)) as (service, address):
+    """Over its limit, and with all of them busy, a client's new connection is closed; the others of it go on."""
+    limits = TcpLimits(connections_per_client=3, evictable_seconds=60)
+    async with tcp_service(limits=limits) as (service, address):
         clients = [await Client.to(address) for _ in range(3)]
         for client in clients:
             assert await client.ask(b"in") == b"in"
