@@ -124,5 +124,8 @@ class DrainStore(Protocol):
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself: its last word, even where it has applied less than before."""
 
+    async def forget_consumer(self, consumer: str) -> None:
+        """Forget a consumer that has ended in order, so that nobody waits for it; harmless for an unknown one."""
+
     async def consumers(self) -> tuple[Consumer, ...]:
         """Return every consumer that has said anything, the silent ones included, by id."""

@@ -116,6 +116,11 @@ class MemoryStore:
         self._check_open()
         self._consumers[consumer.id] = consumer
 
+    async def forget_consumer(self, consumer: str) -> None:
+        """Forget a consumer that has ended."""
+        self._check_open()
+        self._consumers.pop(consumer, None)
+
     async def consumers(self) -> tuple[Consumer, ...]:
         """Return every consumer that has said anything, by id."""
         self._check_open()

@@ -71,6 +71,7 @@ class SqliteStore:
         self._poll_seconds = poll_seconds
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None  # touched by the executor's thread only
+        self._opened_file: tuple[int, int] | None = None  # as `_file` gave it
         self._bell = Bell()
 
     @property
@@ -157,6 +158,10 @@ class SqliteStore:
         """Keep what a consumer says of itself."""
         await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))
 
+    async def forget_consumer(self, consumer: str) -> None:
+        """Forget a consumer that has ended."""
+        await self._run(functools.partial(sqlite_statements.forget_consumer, consumer=consumer))
+
     async def consumers(self) -> tuple[Consumer, ...]:
         """Return every consumer that has said anything, by id."""
         return await self._run(sqlite_statements.consumers)
@@ -170,6 +175,9 @@ class SqliteStore:
     def _guarded(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         if self._connection is None:
             raise StoreUnavailable(f"{self.label}: the store is not open")
+        # SQLite would go on in a file that no longer has a name, and what it acknowledged would be gone with it.
+        if self._file() != self._opened_file:
+            raise StoreUnavailable(f"{self.label}: the file was removed or replaced: restart the server")
         try:
             return job(self._connection)
         except sqlite3.Error as error:
@@ -181,10 +189,19 @@ class SqliteStore:
             # Autocommit: transactions are begun and ended in so many words.
             self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=self._busy_timeout_seconds)
             schema.prepare(self._connection, label=self.label, busy_timeout_seconds=self._busy_timeout_seconds)
+            self._opened_file = self._file()
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
         except OSError as error:
             raise StoreUnavailable(f"{self.label}: cannot create its folder: {error.strerror or error}") from error
+
+    def _file(self) -> tuple[int, int] | None:
+        """Return which file stands under the path now, None where there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

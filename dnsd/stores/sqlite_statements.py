@@ -141,6 +141,12 @@ def put_consumer(connection: sqlite3.Connection, consumer: Consumer) -> None:
         )
 
 
+def forget_consumer(connection: sqlite3.Connection, consumer: str) -> None:
+    """Forget a consumer."""
+    with _writing(connection, durable=False):
+        connection.execute("DELETE FROM consumers WHERE id = ?", (consumer,))
+
+
 def consumers(connection: sqlite3.Connection) -> tuple[Consumer, ...]:
     """Return every consumer, by id."""
     rows = connection.execute("SELECT value FROM consumers ORDER BY id").fetchall()

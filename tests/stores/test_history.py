@@ -145,3 +145,6 @@ async def test_a_consumer_is_what_it_last_said(store: DrainStore) -> None:
     for consumer in (first, router, again):
         await store.heartbeat(consumer)
     assert await store.consumers() == (router, again)
+    await store.forget_consumer("ns2")
+    await store.forget_consumer("nobody")
+    assert await store.consumers() == (router,)

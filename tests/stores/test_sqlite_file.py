@@ -208,3 +208,20 @@ async def test_a_store_may_be_opened_again_after_a_refusal(tmp_path: Path) -> No
     await store.open()
     assert await put_drain(store, 0) == 1
     await store.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_was_removed_or_replaced_is_not_written_on(tmp_path: Path, *, replaced: bool) -> None:
+    """Nothing is acknowledged into a file that a restart would not find."""
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        await put_drain(store, 0)
+        path.unlink()
+        if replaced:
+            path.write_bytes(b"")
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            await put_drain(store, 1)
+    finally:
+        await store.close()
