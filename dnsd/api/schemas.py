@@ -18,9 +18,6 @@ ItemT = TypeVar("ItemT")
 # The largest integer that SQLite and Redis keep.
 MAX_INTEGER = 2**63 - 1
 
-# A hundred years: a longer expiry is a slip, and one long enough cannot be written as a time. Unit: seconds.
-MAX_EXPIRY_SECONDS = 100 * 365.25 * 86400
-
 
 def _read_instant(value: object, info: ValidationInfo) -> float:
     if isinstance(value, str):
@@ -77,7 +74,7 @@ class DrainRequest(Request):
     mode: str = Field("draining", description="draining or maintenance")
     reason: str = Field("", description="Why; shown to everybody who asks. Required.")
     holder: str | None = Field(None, description="Whose drain it is; absent: the caller's name.")
-    expires_in: float | None = Field(None, le=MAX_EXPIRY_SECONDS, description="Seconds until it expires.")
+    expires_in: float | None = Field(None, allow_inf_nan=False, description="Seconds until it expires.")
     expires_at: Instant | None = None
     indefinite: bool = False
     starts_at: Instant | None = Field(None, description="When it takes effect; absent: now.")
@@ -189,6 +186,7 @@ class NodeInfo(Answer):
     roles: dict[str, RoleState]
     names: list[str] = Field(description="Its per-node names.")
     reported_at: Instant | None = None
+    local_drains: list[str] = Field([], description="Roles that it has drained by itself, as it last reported.")
 
 
 class NodeOutcome(Answer):

@@ -75,6 +75,13 @@ class Consumers:
             await self.beat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
+    async def leave(self) -> None:
+        """Say that this server has ended, so that no other waits for it."""
+        try:
+            await self._store.forget_consumer(self._id)
+        except StoreUnavailable as error:
+            log.debug("no goodbye: %s", error)  # the others notice the silence
+
     async def beat(self) -> None:
         """Read how far the others are, and say in the store how far this server is."""
         # Read first: after the write, the store has our own word even where somebody else uses our id.

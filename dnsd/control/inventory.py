@@ -138,6 +138,7 @@ class Inventory:
                 health={role: word == "up" for role, word in request.health.items()},
                 sessions={role: counts.model_dump() for role, counts in request.sessions.items()},
                 applied_revision=request.applied_revision,
+                local_drains=tuple(request.local_drains),
             )
             self._publisher.report(report)
             self._unkept[key] = report
@@ -218,12 +219,11 @@ def _location(value: list[float] | None) -> tuple[float, float] | None:
 
 
 def _check_report(node: Node, request: ReportRequest) -> None:
-    for field, roles in (("health", request.health), ("sessions", request.sessions)):
+    spoken_of = (("health", request.health), ("sessions", request.sessions), ("local_drains", request.local_drains))
+    for field, roles in spoken_of:
         for role in roles:
             if role not in node.roles:
                 raise InvalidRequest(f"{node.id} does not have the role {role!r}", field=field)
-    if request.local_drains:
-        raise InvalidRequest("this version takes no drains from reports: place one over the API", field="local_drains")
 
 
 def _entry(

@@ -18,15 +18,23 @@ MAX_REASON_SIZE = 1000  # characters
 # A drain for longer than this is meant to be indefinite. Unit: seconds.
 MAX_EXPIRY_SECONDS = 10 * 365 * 86400.0
 
-# Placing a drain again renews it only if that moves its expiry by more than this, so that a repeated request (a
-# retry after a lost answer) changes nothing. Unit: seconds, and share of the time asked for; the lesser counts.
+# A start that lies this little in the past is now: clocks differ, and are often in whole seconds. Unit: seconds.
+START_SLACK_SECONDS = 60.0
+
+# Placing a drain again with an expiry renews it only if that moves its end by more than this, so that a repeated
+# request (a retry after a lost answer) changes nothing. Unit: seconds, and share of the time asked for: the lesser.
 RENEWAL_STEP_SECONDS = 5.0
 RENEWAL_STEP_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A drain request that makes sense."""
+    """A drain request that makes sense.
+
+    Args:
+        expires_at: instant; None: indefinite.
+        expiry_named: the request says when it ends; where it does not, a drain that stands keeps its end.
+    """
 
     node: str
     roles: tuple[str, ...]
@@ -36,6 +44,7 @@ class Order:
     actor: str
     starts_at: float
     expires_at: float | None
+    expiry_named: bool
     force: bool
 
     def drain_for(self, role: str, earlier: Drain | None, *, now: float, revision: int) -> Drain | None:
@@ -45,6 +54,9 @@ class Order:
         starts_at = self.starts_at
         if earlier is not None and starts_at <= now and earlier.starts_at <= now:
             starts_at = earlier.starts_at  # in force already, and not begun anew
+        expires_at = self.expires_at
+        if earlier is not None and not self.expiry_named and not earlier.expired(starts_at):
+            expires_at = earlier.expires_at
         drain = Drain(
             node=self.node,
             role=role,
@@ -54,7 +66,7 @@ class Order:
             actor=self.actor,
             created_at=now if earlier is None else earlier.created_at,
             starts_at=starts_at,
-            expires_at=self.expires_at,
+            expires_at=expires_at,
             revision=revision,
         )
         return None if earlier is not None and _says_the_same(earlier, drain, now) else drain
@@ -93,6 +105,7 @@ def order_of(
         actor=actor.name,
         starts_at=starts_at,
         expires_at=_expiry(request, starts_at=starts_at, default_expiry=default_expiry, now=now),
+        expiry_named=request.indefinite or request.expires_in is not None or request.expires_at is not None,
         force=request.force,
     )
 
@@ -151,13 +164,14 @@ def released_by(drains: Sequence[Drain], node: str, request: ReleaseRequest, *, 
             raise InvalidRequest(f"{holder} holds no drain on {node}; those there are held by {others}", field="holder")
     if request.roles is None or request.roles == [ALL_ROLES]:
         return chosen
-    for drain in chosen:
-        if drain.role == ALL_ROLES:
-            raise InvalidRequest(
-                f"{drain.holder} drained all roles of {node} at once: release that whole, then drain some roles",
-                field="roles",
-            )
-    return [drain for drain in chosen if drain.role in request.roles]
+    ended = [drain for drain in chosen if drain.role in request.roles]
+    whole = next((drain for drain in chosen if drain.role == ALL_ROLES), None)
+    if whole is not None and not ended:
+        raise InvalidRequest(
+            f"{whole.holder} drained all roles of {node} at once: release that whole, then drain some roles",
+            field="roles",
+        )
+    return ended
 
 
 def _mode(text: str) -> Mode:
@@ -181,9 +195,9 @@ def _reason(text: str) -> str:
 def _start(request: DrainRequest, now: float) -> float:
     if request.starts_at is None:
         return now
-    if request.starts_at < now:
+    if request.starts_at < now - START_SLACK_SECONDS:
         raise InvalidRequest(f"{format_instant(request.starts_at)} is in the past", field="starts_at")
-    return request.starts_at
+    return max(request.starts_at, now)
 
 
 def _expiry(request: DrainRequest, *, starts_at: float, default_expiry: float, now: float) -> float | None:

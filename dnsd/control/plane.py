@@ -157,6 +157,7 @@ class ControlPlane:
         self.hub.close()
         await self.workers.stop()
         await self._inventory.flush()
+        await self._consumers.leave()
 
     def reload(self, settings: Settings) -> None:
         """Serve other settings from now on; the caller has checked that a reload can change what differs.

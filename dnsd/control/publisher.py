@@ -96,7 +96,7 @@ class Publisher:
             self._waiting.append((self.generation, record))
             self._last_change_of[record.change.node] = record.revision
             self._events.publish(_event_of(record))
-        self._tell_who_stays_out(change)
+        self._tell(change)
 
     def report(self, report: Report) -> None:
         """Take a node's report; nothing is published where it changes no answer."""
@@ -134,9 +134,14 @@ class Publisher:
     def _publish_if_needed(self, change: OverlayChange) -> None:
         if not change.empty:
             self._publish(change)
-        self._tell_who_stays_out(change)
+        self._tell(change)
 
-    def _tell_who_stays_out(self, change: OverlayChange) -> None:
+    def _tell(self, change: OverlayChange) -> None:
+        """Tell of what comes about without a revision."""
+        for drain in change.started:
+            self._events.publish(
+                Event(revision=None, at=self._clock(), type="drain-started", node=drain.node, detail=drain.to_json())
+            )
         for (node, role), health in sorted(change.kept_out.items()):
             detail = {"role": role, "health": health.value}
             self._events.publish(

@@ -58,6 +58,7 @@ def node_info(fleet: Fleet, node: Node, *, now: float) -> NodeInfo:
         roles=roles,
         names=list(fleet.names_of(node.id)),
         reported_at=report.received_at if report else None,
+        local_drains=list(report.local_drains) if report else [],
     )
 
 

@@ -248,8 +248,9 @@ class Fleet:
             self._set_back(now, change, dirty)
         self._stepped_at = now
         while self._due and self._due[0][0] <= now:
-            _, node = heapq.heappop(self._due)
+            due, node = heapq.heappop(self._due)
             self._due_of.pop(node, None)
+            change.started += [each for each in self.drains_of(node) if due <= each.starts_at and each.active(now)]
             self._refresh(node, now, change, dirty)
         return self._finish(dirty, change)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dnsd.core.records import Overlay
+from dnsd.model.drain import Drain
 from dnsd.model.report import Health
 
 
@@ -32,6 +33,7 @@ class OverlayChange:
         withdrawn: nodes that pools stopped naming.
         kept_out: (node, role) whose last drain ended, and that stay out of the pools because they are not known to
             be up.
+        started: scheduled drains whose time has come.
         pools: owners of the pools that were compiled.
     """
 
@@ -39,6 +41,7 @@ class OverlayChange:
     removed: set[bytes] = field(default_factory=set)
     withdrawn: list[Withdrawal] = field(default_factory=list)
     kept_out: dict[tuple[str, str], Health] = field(default_factory=dict)
+    started: list[Drain] = field(default_factory=list)
     pools: list[str] = field(default_factory=list)
 
     @property

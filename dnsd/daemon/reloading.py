@@ -43,6 +43,9 @@ class Reloader:
             self._plane.reload(new)
         except ConfigurationError as error:
             self._failed(error.problems)
+        except Exception as error:
+            log.error("a fault of ours in reading the configuration", exc_info=error)
+            self._failed([Problem(str(old.path), 0, "", "not-read", f"{type(error).__name__}: {error}")])
         else:
             self.counts["ok"] += 1
             for warning in new.warnings:

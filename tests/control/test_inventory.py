@@ -111,14 +111,22 @@ async def test_a_report_changes_no_mode_and_answers_the_desired_one() -> None:
 
 
 async def test_a_report_of_nobody_or_of_another_role_is_refused() -> None:
-    """An unknown node; a role that it lacks; local drains, which this version does not take."""
+    """An unknown node; a role that it lacks, wherever it is named."""
     site = await site_of()
     with pytest.raises(UnknownNode):
         await site.report("nobody")
     with pytest.raises(InvalidRequest, match="does not have the role"):
         await site.report("a", sessions={"ingest": {"jobs": 0}})
-    with pytest.raises(InvalidRequest, match="takes no drains"):
-        await site.report("a", local_drains=["edge"])
+    with pytest.raises(InvalidRequest, match="does not have the role"):
+        await site.report("a", local_drains=["ingest"])
+
+
+async def test_what_a_node_drained_by_itself_is_shown_and_changes_no_mode() -> None:
+    """A report's local drains are told with the node; only a drain that was placed changes a mode."""
+    site = await site_of()
+    await site.report("a", local_drains=["edge"])
+    assert site.plane.node("a").roles["edge"].mode == "normal"
+    assert site.plane.node("a").local_drains == ["edge"]
 
 
 async def test_reports_are_kept_over_a_restart() -> None:

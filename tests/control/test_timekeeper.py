@@ -150,3 +150,30 @@ async def test_a_renewed_drain_does_not_expire_at_its_first_instant() -> None:
     (over,) = site.plane.publisher.fleet.expired_drains(site.clock.wall)
     assert site.plane.publisher.fleet.expired_drains(site.clock.wall) == (over,)
     assert over.node == "a"
+
+
+async def test_the_start_of_a_scheduled_drain_is_told() -> None:
+    """An event when its time comes, once; none for a drain that was in force from its placing on."""
+    site = await site_of()
+    listener = site.plane.events(after=None)
+    first = asyncio.ensure_future(anext(listener))
+    await asyncio.sleep(0)
+    await site.drain("b")
+    assert (await first).type == "drain"
+    await site.drain("a", starts_at=site.clock.wall + 10)
+    assert (await anext(listener)).type == "drain"
+    site.tick(10)
+    started = await anext(listener)
+    assert (started.type, started.node, started.revision) == ("drain-started", "a", None)
+    site.tick(10)
+    await site.release("a")
+    assert (await anext(listener)).type == "drain-removed"
+
+
+async def test_a_server_that_ends_in_order_is_not_waited_for() -> None:
+    """Its last word is taken out of the store, where a crash would leave it."""
+    site = await site_of()
+    await site.beat()
+    assert [each.id for each in await site.store.consumers()] == ["ns1"]
+    await site.plane._consumers.leave()
+    assert await site.store.consumers() == ()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,6 +22,9 @@ import psutil
 
 # How long anything that a test waits for may take on a busy machine. Unit: seconds.
 PATIENCE_SECONDS = 20.0
+
+# Below those that the kernel gives to clients, 32768 and up on Linux.
+FIRST_PORT, LAST_PORT = 20_000, 32_000
 
 # How often a condition is looked at. Unit: seconds.
 LOOK_SECONDS = 0.02
@@ -115,14 +119,24 @@ FLEET: dict[str, tuple[list[str], list[str], str]] = {
 }
 
 
+def _ports() -> Iterator[int]:
+    """Yield this process's share of the ports again and again, so that two that run side by side never meet."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = range(FIRST_PORT + worker, LAST_PORT, workers)
+    begin = secrets.randbelow(len(share))  # other runs on the same machine begin elsewhere
+    return itertools.cycle([*share[begin:], *share[:begin]])
+
+
+_own_ports = _ports()
+
+
 def free_port() -> int:
     """Return a port that is free now, for UDP and TCP, on both loopback addresses.
 
-    It is below those that the kernel gives to clients (32768 and up on Linux), so that no client of another test that
-    runs beside this one is given it before the server has it.
+    No client of a test that runs beside this one is given it before the server has it.
     """
-    while True:
-        port = random.randrange(20_000, 32_000)
+    for port in _own_ports:
         with contextlib.ExitStack() as stack:
             others = (
                 (socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1"),
@@ -136,6 +150,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+    raise AssertionError("no port is free")
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS) -> float:
