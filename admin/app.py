@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler as HttpHandler
 from aiohttp.typedefs import Middleware
 
@@ -17,21 +17,18 @@ from admin.backend import Backend
 from admin.bodies import MAX_BODY_SIZE, read_body
 from admin.call import Call, Reply, Services
 from admin.openapi import describe
-from admin.problems import MALFORMED_TARGET, Fault, invalid, problem_response
+from admin.problems import (
+    MALFORMED_TARGET,
+    SECURITY_HEADERS,
+    Fault,
+    invalid,
+    problem_response,
+    unknown_expectation,
+)
 from admin.query import read_if_match, read_query
 from admin.routes import ROUTES, Route
 from admin.streams import HEARTBEAT_SECONDS, EventStreams
 from dnsd.config.settings import Token
-
-# Sent with every answer. Nothing here may be framed, guessed at, kept in a cache or told to other sites.
-SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Server": "dnsd",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def make_app(
@@ -54,9 +51,9 @@ def make_app(
     app = web.Application(client_max_size=MAX_BODY_SIZE, middlewares=[_problems(backend), _guard(gate)])
     for route in ROUTES:
         handler = _http_handler(route, gate, services)
-        app.router.add_route(route.method, route.path, handler)
+        app.router.add_route(route.method, route.path, handler, expect_handler=_expect)
         if route.method == "GET":
-            app.router.add_route("HEAD", route.path, handler)
+            app.router.add_route("HEAD", route.path, handler, expect_handler=_expect)
 
     async def close_streams(_app: web.Application) -> None:
         streams.close()
@@ -64,6 +61,16 @@ def make_app(
     app.on_shutdown.append(close_streams)
     app.on_response_prepare.append(_add_security_headers)
     return app
+
+
+async def _expect(request: web.Request) -> web.StreamResponse | None:
+    # RFC 9110 §10.1.1: the value's case makes no difference.
+    if request.headers["Expect"].lower() != "100-continue":
+        return unknown_expectation()
+    if request.version >= HttpVersion11:  # RFC 9110 §10.1.1: a server MUST ignore it from an HTTP/1.0 client
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer itself, nothing is sent
+    return None
 
 
 def _problems(backend: Backend) -> Middleware:

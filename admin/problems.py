@@ -31,8 +31,21 @@ log = logging.getLogger("dnsd.admin")
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
+# Sent with every answer. Nothing here may be framed, guessed at, kept in a cache or told to other sites.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "dnsd",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
 # When a client may ask again while the store is down. Unit: seconds.
 RETRY_AFTER_SECONDS = 2
+
+# Of what is said about a request that is no HTTP, which may quote it. Unit: characters.
+MAX_REASON_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,7 @@ class Kind:
 
 
 INVALID_REQUEST = Kind(InvalidRequest.id, 400, "The request makes no sense")
+MALFORMED_REQUEST = Kind("malformed-request", 400, "The request is not HTTP as it should be")
 MALFORMED_BODY = Kind("malformed-body", 400, "The body cannot be read")
 MALFORMED_TARGET = Kind("malformed-target", 400, "The request target cannot be read")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "A valid token is needed")
@@ -60,6 +74,7 @@ METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not supporte
 BODY_TIMEOUT = Kind("body-timeout", 408, "The body did not arrive in time")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not JSON")
+EXPECTATION_FAILED = Kind("expectation-failed", 417, "The expectation is not known")
 INTERNAL_ERROR = Kind("internal-error", 500, "The server failed")
 TOO_MANY_STREAMS = Kind("too-many-streams", 503, "Too many event streams are open")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store is not available")
@@ -105,6 +120,22 @@ class Fault(Exception):
 def invalid(errors: Sequence[FieldError]) -> Fault:
     """Return the fault of a request with one or more wrong values."""
     return Fault(INVALID_REQUEST, "; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors)
+
+
+def malformed_request(reason: str) -> web.Response:
+    """Return the response to what could not be read as HTTP; it passes no middleware, so it has all its headers.
+
+    Args:
+        reason: what the reader of HTTP said; its first line is told.
+    """
+    first = (reason.splitlines() or [""])[0].rstrip(".: ")[:MAX_REASON_SIZE]
+    detail = "It cannot be read" + (f": {first}." if first else ".")
+    return _response(MALFORMED_REQUEST, detail, headers=SECURITY_HEADERS)
+
+
+def unknown_expectation() -> web.Response:
+    """Return the response to an Expect header that this server does not know (RFC 9110 §10.1.1)."""
+    return _response(EXPECTATION_FAILED, "Only 100-continue is known.", headers=SECURITY_HEADERS)
 
 
 def problem_response(error: Exception, backend: Backend) -> web.Response:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from aiohttp import web
 
+from admin.connections import HEADER_TIMEOUT_SECONDS, MAX_CONNECTIONS, Connection, Connections, prove_connection
 from dnsd.config.settings import Endpoint
 from dnsd.errors import StartError
 
@@ -15,6 +17,10 @@ SHUTDOWN_GRACE_SECONDS = 1.0
 # How long an idle connection is kept. Unit: seconds.
 KEEPALIVE_SECONDS = 75.0
 
+# Connections that the kernel holds until they are accepted; all of them may be over the limit for a moment.
+# Unit: connections.
+BACKLOG = 128
+
 
 class AdminServer:
     """Serves an application on one address.
@@ -22,22 +28,30 @@ class AdminServer:
     Args:
         host: an IP address without brackets.
         port: 0: any free one; `endpoint` says which.
+        max_connections: open at once.
+        header_timeout_seconds: for the header of a connection's first request.
     """
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,  # who changed what is in the history
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            shutdown_timeout=SHUTDOWN_GRACE_SECONDS,
-        )
+    def __init__(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS,
+    ) -> None:
+        app.middlewares.insert(0, prove_connection)
+        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_GRACE_SECONDS)
+        self._connections = Connections(limit=max_connections, header_timeout_seconds=header_timeout_seconds)
+        self._listener: asyncio.Server | None = None
         self._wanted = Endpoint(host, port)
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens; before the start, where it is to."""
-        addresses = self._runner.addresses
-        return Endpoint(self._wanted.host, addresses[0][1]) if addresses else self._wanted
+        sockets = self._listener.sockets if self._listener is not None else ()
+        return Endpoint(self._wanted.host, sockets[0].getsockname()[1]) if sockets else self._wanted
 
     @property
     def port(self) -> int:
@@ -51,13 +65,28 @@ class AdminServer:
             StartError: the address cannot be had.
         """
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(self._runner, self._wanted.host, self._wanted.port).start()
+            self._listener = await loop.create_server(
+                self._connection, self._wanted.host, self._wanted.port, backlog=BACKLOG
+            )
         except OSError as error:
             await self._runner.cleanup()
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise StartError(f"the admin interface cannot listen on {self._wanted.text}: {reason}") from None
 
+    def _connection(self) -> Connection:
+        if self._runner.server is None:
+            raise RuntimeError("a connection came in before the application was set up")
+        return Connection(
+            self._runner.server,
+            connections=self._connections,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            access_log=None,  # who changed what is in the history
+        )
+
     async def stop(self) -> None:
         """Stop listening, end event streams, let requests in flight finish for a moment, and close."""
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from admin.app import make_app
+from admin.connections import HEADER_TIMEOUT_SECONDS, MAX_CONNECTIONS
 from admin.server import AdminServer
 from admin.streams import HEARTBEAT_SECONDS
 from dnsd.config.settings import Scope, Token
@@ -68,10 +69,14 @@ class Site:
         tokens: Sequence[Token] = (),
         metrics: Callable[[], bytes] = lambda: b"up 1\n",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        max_connections: int = MAX_CONNECTIONS,
+        header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS,
     ) -> None:
         app = make_app(backend, tokens=lambda: tokens, metrics=metrics, heartbeat_seconds=heartbeat_seconds)
         self.backend = backend
-        self.server = AdminServer(app, "127.0.0.1", 0)
+        self.server = AdminServer(
+            app, "127.0.0.1", 0, max_connections=max_connections, header_timeout_seconds=header_timeout_seconds
+        )
 
     async def __aenter__(self) -> Self:
         await self.server.start()

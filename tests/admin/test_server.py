@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from admin.app import SECURITY_HEADERS, make_app
-from admin.problems import KIND_OF
+from admin.app import make_app
+from admin.problems import KIND_OF, SECURITY_HEADERS
 from admin.routes import ROUTES
 from admin.server import AdminServer
 from dnsd.errors import DnsdError, RequestError, StartError
