@@ -93,6 +93,10 @@ class Gate:
         for host in request.headers.getall("Host", []):
             if not _is_loopback(f"//{host}"):
                 raise Fault(NOT_LOCAL, "The Host header names no loopback address; set tokens to serve others.")
+        # The form that clients of a proxy send: HTTP has its host count, whatever the Host header says.
+        target = request.raw_path
+        if not target.startswith("/") and target != "*" and not _is_loopback(f"//{_authority_of(target)}"):
+            raise Fault(NOT_LOCAL, "The request target names no loopback address; set tokens to serve others.")
         for origin in request.headers.getall("Origin", []):
             if origin == "null" and request.method in SAFE_METHODS:
                 continue
@@ -117,6 +121,13 @@ class Gate:
 
 def _same_node(own: str | None, asked: str | None) -> bool:
     return own is not None and asked is not None and own.lower() == asked.lower()
+
+
+def _authority_of(target: str) -> str:
+    try:
+        return urlsplit(target).netloc
+    except ValueError:
+        return ""
 
 
 def _is_loopback(url: str) -> bool:

@@ -183,6 +183,31 @@ async def test_without_tokens_another_host_is_refused(site: Site, host: str, pat
     assert (got.status, got.problem["id"]) == (403, "not-local")
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://evil.example/v1/drains", b"403"),
+        (b"https://evil.example:8053/v1/drains", b"403"),
+        (b"HTTP://localhost@evil.example/v1/drains", b"403"),
+        (b"http://localhost/v1/drains", b"200"),
+        (b"http://127.0.0.1:8053/v1/drains", b"200"),
+        (b"//evil.example/v1/drains", b"404"),
+    ],
+)
+async def test_a_target_with_a_host_is_held_to_it(site: Site, guarded: Site, target: bytes, status: bytes) -> None:
+    """Where the request target names a host, as to a proxy, that one counts beside the Host header."""
+    ask = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    assert (await site.raw(ask + b"\r\n")).split()[1] == status
+    with_token = await guarded.raw(ask + b"Authorization: Bearer do-all\r\n\r\n")
+    assert with_token.split()[1] in (b"200", b"404")
+
+
+async def test_a_tunnel_is_not_opened(site: Site) -> None:
+    """CONNECT names another host, and nothing but a proxy has a use for it."""
+    got = await site.raw(b"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert got.split()[1] == b"403"
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("origin", ["http://evil.example", "https://127.0.0.1.evil.example", "http://[2001:db8::1]"])
 async def test_without_tokens_another_origin_is_refused(
