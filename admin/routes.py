@@ -12,10 +12,10 @@ from admin.handlers import drains, fleet, nodes, service
 from admin.paging import CURSOR, HISTORY_LIMIT, LIMIT
 from admin.query import Param
 from dnsd.api import schemas as s
+from dnsd.api.limits import MAX_WAIT_SECONDS
 
-# How long `wait=applied` may hold a request. Unit: seconds.
+# How long `wait=applied` holds a request that names no time. Unit: seconds.
 DEFAULT_WAIT_SECONDS = 5.0
-MAX_WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

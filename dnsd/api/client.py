@@ -15,6 +15,7 @@ from dnsd.api.address import DEFAULT_SERVER, path_of
 from dnsd.api.errors import ClientError, UnexpectedAnswer
 from dnsd.api.events import FIRST_PAUSE_SECONDS, SILENCE_TIMEOUT_SECONDS, EventReader, ReceivedEvent
 from dnsd.api.exchange import REQUEST_TIMEOUT_SECONDS, Exchange, Query
+from dnsd.api.limits import MAX_WAIT_SECONDS
 from dnsd.api.schemas import (
     Answer,
     AppliedBy,
@@ -35,10 +36,7 @@ from dnsd.api.schemas import (
 )
 
 # Beyond the time that a server was asked to wait, for the way there and back. Unit: seconds.
-WAIT_SLACK_SECONDS = 5.0
-
-# The most that a server waits before it answers; what goes beyond, the client waits itself. Unit: seconds.
-MAX_SERVER_WAIT_SECONDS = 60.0
+WAIT_GRACE_SECONDS = 1.0
 
 # Between looks at the consumers while the client waits itself. Unit: seconds.
 POLL_SECONDS = 0.5
@@ -119,7 +117,8 @@ class Client:
 
         Args:
             wait_seconds: how long to wait for every live consumer to apply it; those that had not by then are the
-                answer's `pending`. None: return as soon as the write is accepted.
+                answer's `pending`. None: return as soon as the write is accepted. An answer that has not come
+                `WAIT_GRACE_SECONDS` later is `NoAnswerInTime`, and the write may stand.
             if_match: the revision that the caller decided on; None: any.
         """
         return await self._write_drain("PUT", node, body=request, wait_seconds=wait_seconds, if_match=if_match)
@@ -154,9 +153,9 @@ class Client:
         timeout_seconds = None
         deadline = time.monotonic() + (wait_seconds or 0.0)
         if wait_seconds is not None:
-            server_seconds = min(wait_seconds, MAX_SERVER_WAIT_SECONDS)
+            server_seconds = min(wait_seconds, MAX_WAIT_SECONDS)
             query = [*query, ("wait", "applied"), ("timeout", f"{server_seconds:.3f}".rstrip("0").rstrip("."))]
-            timeout_seconds = server_seconds + WAIT_SLACK_SECONDS
+            timeout_seconds = server_seconds + WAIT_GRACE_SECONDS
         outcome = await self._exchange.ask(
             method,
             path_of("nodes", node, "drain"),
@@ -168,8 +167,9 @@ class Client:
         )
         while outcome.pending and time.monotonic() < deadline:
             # The write stands: a failure to look must not cost the caller its answer, which goes on saying `pending`.
-            with contextlib.suppress(ClientError):
-                outcome = _progressed(outcome, await self.consumers())
+            with contextlib.suppress(ClientError, TimeoutError):
+                async with asyncio.timeout(deadline - time.monotonic() + WAIT_GRACE_SECONDS):
+                    outcome = _progressed(outcome, await self.consumers())
             if outcome.pending:
                 await asyncio.sleep(min(POLL_SECONDS, max(deadline - time.monotonic(), 0.0)))
         return outcome

@@ -2,7 +2,8 @@
 
     DnsdError
     └── ClientError
-        ├── ServerUnreachable    no answer came: nothing listens, the connection broke, or time ran out
+        ├── ServerUnreachable    no answer came: nothing listens, or the connection broke
+        │   └── NoAnswerInTime   the request was sent, and time ran out
         ├── UnexpectedAnswer     an answer came, but not from a server that speaks this interface
         └── ApiError             the server said no, as a problem document (RFC 9457)
 
@@ -37,6 +38,17 @@ class ServerUnreachable(ClientError):
         self.server = server
         self.reason = reason
         self.sent = sent
+
+
+class NoAnswerInTime(ServerUnreachable):
+    """The request was sent, and no answer came in time.
+
+    Args:
+        server: the server's URL.
+    """
+
+    def __init__(self, server: str) -> None:
+        super().__init__(server, "no answer in time", sent=True)
 
 
 class UnexpectedAnswer(ClientError):

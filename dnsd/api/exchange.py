@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from dnsd.api.address import checked_server, checked_token
-from dnsd.api.errors import ApiError, ServerUnreachable, UnexpectedAnswer
+from dnsd.api.errors import ApiError, NoAnswerInTime, ServerUnreachable, UnexpectedAnswer
 from dnsd.api.schemas import ProblemDetail
 from dnsd.errors import DnsdError
 
@@ -130,7 +130,7 @@ class Exchange:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return ServerUnreachable(self.server, "no connection in time", sent=False)
         if isinstance(error, TimeoutError):
-            return ServerUnreachable(self.server, "no answer in time", sent=True)
+            return NoAnswerInTime(self.server)
         if isinstance(error, aiohttp.ClientConnectorError):
             return ServerUnreachable(self.server, _system_reason(error), sent=False)
         return ServerUnreachable(self.server, f"the connection broke ({error or type(error).__name__})", sent=True)

@@ -13,20 +13,34 @@ from dnsd.api.address import checked_server, checked_token, path_of
         ("http://127.0.0.1:8053", "http://127.0.0.1:8053"),
         ("https://dns.example.org/fleet/", "https://dns.example.org/fleet"),
         ("http://[::1]:8053/", "http://[::1]:8053"),
+        ("localhost:8053", "http://localhost:8053"),
+        ("127.0.0.1:8053/", "http://127.0.0.1:8053"),
+        ("[::1]:8053", "http://[::1]:8053"),
+        ("dns.example.org", "http://dns.example.org"),
+        ("dns.example.org/fleet", "http://dns.example.org/fleet"),
     ],
 )
 def test_a_server_is_an_http_url(text: str, url: str) -> None:
-    """An http or https URL is taken, with or without a path, and loses its final slash."""
+    """An http or https URL is taken, with or without a path, and loses its final slash; http:// may be missing."""
     assert checked_server(text) == url
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "127.0.0.1:8053",
         "ftp://h",
         "http://",
         "http://h:0",
+        "http:/h",
+        "http:h",
+        "h:99999",
+        "h:",
+        "//h",
+        "user:pw@h",
+        "user@h",
+        "h?x=1",
+        "h /",
+        "h\n",
         "http://h:99999",
         "http://[::1",
         "http://user:pw@h",

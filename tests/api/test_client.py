@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import pytest
 from aiohttp import web
 
-from dnsd.api.client import Client
-from dnsd.api.errors import ApiError, ServerUnreachable, UnexpectedAnswer
-from dnsd.api.schemas import DrainRequest, NodeRequest, PendingAt, ReleaseRequest, ReportRequest
+from dnsd.api.client import WAIT_GRACE_SECONDS, Client
+from dnsd.api.errors import ApiError, NoAnswerInTime, ServerUnreachable, UnexpectedAnswer
+from dnsd.api.schemas import DrainOutcome, DrainRequest, NodeRequest, PendingAt, ReleaseRequest, ReportRequest
 from tests.cli.fakeserver import HOUR, POOL, START, FakeServer, problem
 
 
@@ -188,17 +189,36 @@ async def test_nothing_listening_is_unreachable_and_nothing_was_sent() -> None:
 
 async def test_a_server_that_does_not_answer_in_time_may_have_acted(server: FakeServer) -> None:
     """Where time runs out after sending, the error says that the write may stand."""
-    await_forever = asyncio.Event()
-
-    async def silent(_: web.Request) -> web.Response:
-        await await_forever.wait()
-        return web.Response()
-
     server.answer_next(silent)
     async with Client(server.url, timeout_seconds=0.2) as client:
         with pytest.raises(ServerUnreachable, match="in time") as caught:
             await client.place_drain("edge-1", DrainRequest(reason="x"))
     assert caught.value.sent
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    return web.Response()
+
+
+async def test_a_wait_without_an_answer_ends_soon_after_its_time(client: Client, server: FakeServer) -> None:
+    """A server that falls silent at the write holds its caller up for a named grace, and the write may stand."""
+    server.answer_next(silent)
+    started = time.monotonic()
+    with pytest.raises(NoAnswerInTime, match="in time") as caught:
+        await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=0.1)
+    assert time.monotonic() - started < 0.1 + WAIT_GRACE_SECONDS + 1.0
+    assert caught.value.sent
+
+
+async def test_a_look_without_an_answer_does_not_outlast_the_wait(client: Client, server: FakeServer) -> None:
+    """A server that falls silent after the write costs no more than the wait and its grace, and not the answer."""
+    late = DrainOutcome(revision=7, changed=True, dry_run=False, drain=None, pending=[LATE])
+    server.answer_next(web.Response(text=late.model_dump_json(), content_type="application/json", status=202), silent)
+    started = time.monotonic()
+    outcome = await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=0.2)
+    assert time.monotonic() - started < 0.2 + WAIT_GRACE_SECONDS + 1.0
+    assert (outcome.revision, outcome.pending) == (7, [LATE])
 
 
 async def test_a_broken_connection_may_have_acted(client: Client, server: FakeServer) -> None:
