@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from admin.phrases import field_error
 from admin.problems import BODY_TIMEOUT, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE, Fault
 from dnsd.api.schemas import FieldError, Request
 
@@ -41,7 +42,7 @@ async def read_body(request: web.Request, model: type[Request] | None) -> tuple[
         # Validated as JSON rather than as Python objects: an instant is then text and nothing else.
         return model.model_validate_json(data), []
     except ValidationError as error:
-        return None, [_field_error(dict(item)) for item in error.errors(include_url=False, include_context=False)]
+        return None, [field_error(item) for item in error.errors(include_url=False)]
 
 
 def _check_media_type(request: web.Request) -> None:
@@ -103,12 +104,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
     return value
-
-
-def _field_error(item: dict[str, Any]) -> FieldError:
-    place = ".".join(str(part) for part in item["loc"]) or "body"
-    if item["type"] == "extra_forbidden":
-        return FieldError(field=place, message="is not a field of this call")
-    if item["type"] == "missing":
-        return FieldError(field=place, message="is required")
-    return FieldError(field=place, message=str(item["msg"]).removeprefix("Value error, "))

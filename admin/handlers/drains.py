@@ -7,7 +7,7 @@ from admin.paging import Key, page, page_of
 from admin.problems import invalid
 from dnsd.api.schemas import DrainInfo, DrainOutcome, DrainRequest, FieldError, ReleaseRequest
 from dnsd.config.settings import Scope
-from dnsd.errors import NotAllowed
+from dnsd.errors import InvalidRequest, NotAllowed
 
 
 async def put_drain(call: Call) -> Reply:
@@ -35,7 +35,14 @@ async def delete_drain(call: Call) -> Reply:
         all_holders=all_holders,
         dry_run=query["dry_run"],
     )
-    outcome = await call.backend.release_drain(call.path["id"], request, actor=call.actor, if_revision=call.if_revision)
+    try:
+        outcome = await call.backend.release_drain(
+            call.path["id"], request, actor=call.actor, if_revision=call.if_revision
+        )
+    except InvalidRequest as error:
+        if error.field != "roles":
+            raise
+        raise InvalidRequest(error.detail, field="role") from None  # as the query has it
     return await _reply(call, outcome)
 
 

@@ -41,8 +41,9 @@ from dnsd.errors import (
 )
 
 NOW = 1_770_000_000.0
-ROLES = ("edge", "ingest")
+ROLES = ("edge", "ingest", "storage")
 FOLLOWER_BACKLOG = 1000
+MAX_EXPIRY_SECONDS = 10 * 365 * 86400.0
 
 
 class FakeBackend:
@@ -109,6 +110,8 @@ class FakeBackend:
         mode = _mode(request.mode)
         if not request.reason:
             raise InvalidRequest("say why", field="reason")
+        if (request.expires_in or 0.0) > MAX_EXPIRY_SECONDS:
+            raise InvalidRequest("more than ten years", field="expires_in")
         impact = self._impact(info.id)
         if not all(item.ok for item in impact) and not request.force:
             raise CapacityFloor("edge.example.org. would fall below its floor", impact=[i.model_dump() for i in impact])
@@ -144,6 +147,9 @@ class FakeBackend:
         self._check(actor, if_revision)
         self.releases.append(request)
         info = self.node(node)
+        for role in request.roles or ():
+            if role not in ROLES:
+                raise InvalidRequest(f"{role!r} is not a role", field="roles")
         found = {
             key: drain
             for key, drain in self.drain_infos.items()

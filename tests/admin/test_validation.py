@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import Any
 
 import pytest
 
 from admin.bodies import MAX_BODY_SIZE
-from admin.problems import RETRY_AFTER_SECONDS
+from admin.problems import RETRY_AFTER_SECONDS, SECURITY_HEADERS
 from tests.admin.fakebackend import FakeBackend
 from tests.admin.site import Site
 
@@ -61,6 +63,7 @@ BAD_BODIES = [
     ("PUT", DRAIN, {"reason": "x", "colour": "red", "mood": 1}, ["colour", "mood"]),
     ("PUT", DRAIN, {"reason": 7, "force": "yes", "expires_in": "1h", "roles": "edge"}, None),
     ("PUT", DRAIN, {"reason": "x", "expires_in": 1e300}, ["expires_in"]),
+    ("PUT", DRAIN, {"reason": "x", "expires_in": 11 * 365 * 86400}, ["expires_in"]),
     ("PUT", DRAIN, {"reason": "x", "expires_at": "tomorrow"}, ["expires_at"]),
     ("PUT", DRAIN, {"reason": "x", "expires_at": 1770000000.5}, ["expires_at"]),
     ("PUT", DRAIN, {"reason": "x", "starts_at": "2026-01-31T12:00:00"}, ["starts_at"]),
@@ -95,6 +98,75 @@ async def test_query_header_and_body_are_checked_together(site: Site) -> None:
     assert (got.status, fields(got.problem)) == (400, ["when", "If-Match", "why"])
     for field in ("when", "If-Match", "why"):
         assert field in got.problem["detail"]
+
+
+PHRASES = [
+    (DRAIN, {"reason": 7}, "reason: must be text"),
+    (DRAIN, {"reason": "x", "force": "yes"}, "force: must be true or false"),
+    (DRAIN, {"reason": "x", "expires_in": "1h"}, "expires_in: must be a number"),
+    (DRAIN, {"reason": "x", "roles": "edge"}, "roles: must be a list"),
+    (DRAIN, {"reason": "x", "starts_at": 5}, "starts_at: expected an RFC 3339 time such as 2026-01-31T12:00:00Z"),
+    ("/v1/nodes/edge-9", {"addresses": [], "roles": [], "weight": -1}, "weight: must be 0 or more"),
+    ("/v1/nodes/edge-9", {"addresses": [], "roles": [], "weight": 1.5}, "weight: must be a whole number"),
+    ("/v1/nodes/edge-9", {"addresses": [], "roles": [], "weight": 10**30}, "weight: must be "),
+    ("/v1/nodes/edge-9", {"addresses": [], "roles": [], "labels": []}, "labels: must be an object"),
+    ("/v1/nodes/edge-9", {"addresses": [], "roles": [], "monitor": "x"}, "monitor: must be 'none', 'agent' or 'check'"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "phrase"), PHRASES)
+async def test_what_is_wrong_is_told_in_plain_words(site: Site, path: str, body: dict[str, Any], phrase: str) -> None:
+    """The detail says what a field must be, and nothing of the library that found it."""
+    detail = (await site.put(path, body)).problem["detail"]
+    assert detail.startswith(phrase)
+    assert "Input" not in detail
+
+
+async def test_a_wrong_role_of_a_release_is_named_as_the_query_has_it(site: Site) -> None:
+    """The parameter is `role`, whatever the service calls it."""
+    got = await site.ask("DELETE", DRAIN + "?role=pilot")
+    assert (got.status, fields(got.problem)) == (400, ["role"])
+
+
+NO_HTTP = {
+    "no Host": b"GET / HTTP/1.1\r\n\r\n",
+    "two types": b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Type: a\r\nContent-Type: b\r\n\r\n",
+    "a long field": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+    "a long target": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\r\n\r\n",
+    "garbage": b"\x00\xff\r\n\r\n",
+    "a broken host": b"GET http://[::1/v1/drains HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "two lengths": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_bytes", NO_HTTP.values(), ids=NO_HTTP.keys())
+async def test_what_is_no_http_is_a_problem_and_not_logged(
+    site: Site, caplog: pytest.LogCaptureFixture, request_bytes: bytes
+) -> None:
+    """Even what no route sees is told as problem+json with the safe headers, and fills no log."""
+    head, _, body = (await site.raw(request_bytes)).partition(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0]
+    sent = dict(line.split(": ", 1) for line in head.decode().splitlines()[1:])
+    problem = json.loads(body)
+    assert sent["Content-Type"] == "application/problem+json"
+    assert {name: sent[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert (problem["id"], problem["status"]) == ("malformed-request", 400)
+    assert len(problem["detail"].splitlines()) == 1
+    assert [record for record in caplog.records if record.levelno >= logging.INFO or record.exc_info] == []
+
+
+async def test_an_expectation_is_met_or_refused(site: Site) -> None:
+    """RFC 9110 §10.1.1: 100-continue is answered before the body comes, except over HTTP/1.0; any other is 417."""
+    ask = b"PUT /v1/nodes/edge-1/drain HTTP/1.%d\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    ask += b'Connection: close\r\nContent-Length: 15\r\nExpect: %s\r\n\r\n{"reason": "x"}'
+    met = await site.raw(ask % (1, b"100-Continue"))
+    assert met.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    old = await site.raw(ask % (0, b"100-continue"))
+    assert old.startswith(b"HTTP/1.0 200 OK\r\n")
+    refused = await site.raw(ask % (1, b"miracles"))
+    assert refused.startswith(b"HTTP/1.1 417 ")
+    assert b'"id": "expectation-failed"' in refused
 
 
 MALFORMED = {
