@@ -13,7 +13,7 @@ import click
 from dnsd.api.address import DEFAULT_SERVER, checked_server, checked_token
 from dnsd.cli.failures import JSON_KEY
 from dnsd.model.node import NODE_ID
-from dnsd.model.times import parse_duration, parse_instant
+from dnsd.model.times import format_instant, parse_duration, parse_instant
 
 if TYPE_CHECKING:
     from dnsd.api.client import Client
@@ -93,11 +93,25 @@ def _duration(text: str) -> float:
 
 def _instant(text: str) -> float:
     try:
-        return parse_instant(text)
+        instant = parse_instant(text)
     except ValueError as error:
         raise ValueError(f"{error}; for a time from now on, use --for 90m") from None
+    try:
+        format_instant(instant)
+    except (ValueError, OverflowError, OSError):  # its offset leads out of the years that can be written
+        raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from None
+    return instant
 
 
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are no UTF-8; JSON could not carry them
+        raise ValueError("it is not text in UTF-8") from None
+    return text
+
+
+TEXT = TextType("text", _text)
 NODE = TextType("node", _node)
 DURATION = TextType("duration", _duration)
 INSTANT = TextType("time", _instant)
@@ -125,7 +139,7 @@ def talks_to_server(command: Command) -> Command:
         show_envvar=True,
         metavar="URL",
         type=TextType("url", checked_server),
-        help="The server's admin address.",
+        help="The server's admin address; http:// may be left out.",
     )
     @click.option(
         "--token",

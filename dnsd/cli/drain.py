@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
-from dnsd.api.errors import ServerUnreachable
-from dnsd.cli.connection import DURATION, INSTANT, NODE, Connection, refuse_together, talks_to_server
+from dnsd.api.errors import NoAnswerInTime, ServerUnreachable
+from dnsd.cli.connection import DURATION, INSTANT, NODE, TEXT, Connection, refuse_together, talks_to_server
 from dnsd.cli.failures import ExitStatus
 from dnsd.cli.output import clean, complain, show_json
-from dnsd.cli.sentences import placed, released
+from dnsd.cli.requests import request_of
+from dnsd.cli.sentences import none_released, placed, released
+from dnsd.errors import DnsdError
+from dnsd.model.drain import ALL_ROLES
 
 if TYPE_CHECKING:
     from dnsd.api.client import Client
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
 DEFAULT_WAIT_SECONDS = 30.0
 
 roles_option = click.option(
-    "--role", "roles", multiple=True, metavar="ROLE", help="Only this role; may be repeated. Without: all roles."
+    "--role",
+    "roles",
+    multiple=True,
+    type=TEXT,
+    metavar="ROLE",
+    help="Only this role; may be repeated. Without: all roles.",
 )
 wait_option = click.option(
     "--wait", type=click.Choice(["applied"]), help="Return only when every consumer has applied it."
@@ -30,7 +38,7 @@ timeout_option = click.option(
     "--timeout",
     type=DURATION,
     help=f"How long to wait at most, as 30s; with --wait for the consumers (without this option "
-    f"{DEFAULT_WAIT_SECONDS:.0f}s), else for the answer.",
+    f"{DEFAULT_WAIT_SECONDS:.0f}s; no answer a second later is exit status 4), else for the answer.",
 )
 
 
@@ -42,6 +50,8 @@ Examples:
   dnsd drain edge-1 --reason "rack move" --at 2026-01-31T16:00:00Z --until 2026-01-31T20:00:00Z
   dnsd drain edge-1 --reason "what if" --dry-run
 
+Exit status 4: the time of --wait is over. Where the server answered, the drain
+stands; where it gave no answer, the drain may stand, as `dnsd drains` tells.
 Interrupted with Ctrl-C, a drain that the server has accepted stands."""
 )
 @click.argument("node", type=NODE)
@@ -57,8 +67,8 @@ Interrupted with Ctrl-C, a drain that the server has accepted stands."""
 @click.option("--until", "until", type=INSTANT, help="Until then, as 2026-01-31T16:00:00Z.")
 @click.option("--indefinite", is_flag=True, help="Until somebody releases it.")
 @click.option("--at", "starts_at", type=INSTANT, help="From then on, as 2026-01-31T12:00:00Z. Default: now.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; shown to everybody who asks.")
-@click.option("--holder", metavar="HOLDER", help="Whose drain it is. Default: your name.")
+@click.option("--reason", required=True, type=TEXT, metavar="TEXT", help="Why; shown to everybody who asks.")
+@click.option("--holder", type=TEXT, metavar="HOLDER", help="Whose drain it is. Default: your name.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing; --wait has no effect.")
 @click.option("--force", is_flag=True, help="Place it even where a pool falls below its floor.")
 @wait_option
@@ -85,7 +95,8 @@ def drain(
     refuse_together({"--for": for_seconds is not None, "--until": until is not None, "--indefinite": indefinite})
     from dnsd.api.schemas import DrainRequest
 
-    request = DrainRequest(
+    request = request_of(
+        DrainRequest,
         roles=list(roles) or None,
         mode=mode,
         reason=reason,
@@ -102,8 +113,9 @@ def drain(
         connection,
         lambda client: client.place_drain(node, request, wait_seconds=wait_seconds),
         timeout_seconds=timeout,
-        doubt=f"if the server accepted it, the drain of {node} stands: see `dnsd drains`, release it with "
-        f"`dnsd undrain {node}`",
+        wait_seconds=wait_seconds,
+        doubt=f"the drain of {node} may stand: see `dnsd drains`, release it with "
+        f"`dnsd undrain {node}{'' if holder is None else f' --holder {holder}'}`",
     )
     _finish(connection, outcome, lines=placed(outcome, node=node), wait_seconds=wait_seconds, what="the drain stands")
 
@@ -116,7 +128,7 @@ Examples:
 )
 @click.argument("node", type=NODE)
 @roles_option
-@click.option("--holder", metavar="HOLDER", help="Release this holder's drains. Default: your own.")
+@click.option("--holder", type=TEXT, metavar="HOLDER", help="Release this holder's drains. Default: your own.")
 @click.option("--all-holders", is_flag=True, help="Release everybody's drains.")
 @wait_option
 @timeout_option
@@ -135,15 +147,40 @@ def undrain(
     refuse_together({"--holder": holder is not None, "--all-holders": all_holders})
     from dnsd.api.schemas import ReleaseRequest
 
-    request = ReleaseRequest(roles=list(roles) or None, holder=holder, all_holders=all_holders)
+    request = request_of(ReleaseRequest, roles=list(roles) or None, holder=holder, all_holders=all_holders)
     wait_seconds = _wait_seconds(wait, timeout)
     outcome = _write(
         connection,
         lambda client: client.release_drain(node, request, wait_seconds=wait_seconds),
         timeout_seconds=timeout,
+        wait_seconds=wait_seconds,
         doubt=f"the server may have released the drain of {node}: see `dnsd drains`",
     )
-    _finish(connection, outcome, lines=released(outcome, node=node), wait_seconds=wait_seconds, what="it is released")
+    if outcome.changed or connection.as_json:
+        lines = released(outcome, node=node)
+    else:
+        lines = _none_released(connection, outcome, node=node, roles=roles, holder=holder)
+    _finish(connection, outcome, lines=lines, wait_seconds=wait_seconds, what="it is released")
+
+
+def _none_released(
+    connection: Connection, outcome: DrainOutcome, *, node: str, roles: tuple[str, ...], holder: str | None
+) -> Iterator[str]:
+    """Tell what became of a release that released nothing: a caller who expects the node back must not be misled."""
+    try:
+        page = connection.ask(lambda client: client.drains())
+    except DnsdError as error:
+        # The release itself is done, as far as there was one; only the look at others' drains failed.
+        complain(f"{node}: there was nothing to release; whether others drain it is not known: {error}")
+        return iter(())
+    standing = [
+        drain
+        for drain in page.items
+        if drain.node.lower() == node.lower()
+        and drain.state in ("scheduled", "active")
+        and (not roles or {ALL_ROLES, *roles} & set(drain.roles))
+    ]
+    return none_released(outcome, standing, node=node, roles=roles, holder=holder)
 
 
 def _wait_seconds(wait: str | None, timeout_seconds: float | None) -> float | None:
@@ -157,11 +194,13 @@ def _write(
     work: Callable[[Client], Awaitable[DrainOutcome]],
     *,
     timeout_seconds: float | None,
+    wait_seconds: float | None,
     doubt: str,
 ) -> DrainOutcome:
     """Send a write; where its answer never came, say that it may stand nonetheless.
 
     Args:
+        wait_seconds: of --wait, whose end is an exit status of its own; None: without.
         doubt: the sentence that says so.
     """
     try:
@@ -170,6 +209,9 @@ def _write(
         complain(f"interrupted; {doubt}")
         raise
     except ServerUnreachable as error:
+        if wait_seconds is not None and isinstance(error, NoAnswerInTime):
+            complain(f"timed out: {error.server} gave no answer in time; {doubt}")
+            click.get_current_context().exit(ExitStatus.TIMED_OUT)
         if error.sent:
             complain(doubt)
         raise

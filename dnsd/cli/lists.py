@@ -156,7 +156,7 @@ def _pool_row(pool: PoolInfo) -> tuple[str, ...]:
         str(pool.total),
         pool.floor,
         _yes(pool.floor_ok),
-        pool.tier,
+        pool.when_empty if pool.tier == "pool" else pool.tier,  # which pool: `pool:<owner>`
         out,
     )
 

@@ -46,7 +46,8 @@ Examples:
 \b
 Exit status: 0 done; 1 failed (server unreachable, store down, unknown node);
 2 usage or configuration; 3 refused by the capacity guard; 4 timed out waiting
-(the drain stands); 5 conflict; 130 interrupted.
+(the drain stands, or may stand where no answer came); 5 conflict;
+130 interrupted.
 
 \b
 Completion: eval "$(_DNSD_COMPLETE=bash_source dnsd)" in ~/.bashrc; zsh_source

@@ -29,28 +29,50 @@ def drain_terms(drain: DrainInfo) -> str:
 def placed(outcome: DrainOutcome, *, node: str) -> Iterator[str]:
     """Tell what became of an order to drain, line by line."""
     yield f"{node}: {drain_terms(outcome.drain)}" if outcome.drain else f"{node}: no drain"
-    yield from _course(outcome, unchanged="it stood like this before")
+    yield from _course(outcome)
 
 
 def released(outcome: DrainOutcome, *, node: str) -> Iterator[str]:
-    """Tell what became of an order to release, line by line."""
-    gone = outcome.released or ([outcome.drain] if outcome.drain else [])
-    for drain in gone:
+    """Tell what an order to release has released, line by line; `none_released` tells of one that had nothing to."""
+    for drain in outcome.released or ([outcome.drain] if outcome.drain else []):
         yield f"{node}: released, was {drain_terms(drain)}"
-    if not gone:
-        yield f"{node}: no such drain to release"
-    yield from _course(outcome, unchanged="there was nothing to release")
+    yield from _course(outcome)
 
 
-def _course(outcome: DrainOutcome, *, unchanged: str) -> Iterator[str]:
+def none_released(
+    outcome: DrainOutcome, standing: Sequence[DrainInfo], *, node: str, roles: Sequence[str], holder: str | None
+) -> Iterator[str]:
+    """Tell that there was nothing to release, and what keeps the node out nonetheless, line by line.
+
+    Args:
+        standing: the drains of the node on the roles in question.
+        roles: those of the order; none: all.
+        holder: whose drains were to be released; None: the caller's.
+    """
+    about = f" for {roles_of(roles)}" if roles else ""
+    if not standing:
+        yield f"{node} is not drained{about}"
+    else:
+        mine = "you hold" if holder is None else f"{holder} holds"
+        others = sorted({drain.holder for drain in standing})
+        to_come = all(drain.state == "scheduled" for drain in standing)
+        yield f"{node} is {'to be' if to_come else 'still'} drained{about} by {', '.join(others)}; {mine} no such drain"
+        for drain in standing:
+            yield f"  {drain_terms(drain)}; {drain.reason}"
+        for other in others:
+            yield f"  release theirs with `dnsd undrain {node} --holder {other}`"
+    yield from applied_and_pending((), outcome.pending)
+
+
+def _course(outcome: DrainOutcome) -> Iterator[str]:
     if outcome.dry_run:
         yield "  dry run: nothing was written"
     elif not outcome.changed:
-        yield f"  nothing changed: {unchanged}"
+        yield "  nothing changed: it stood like this before"
     width = max((len(row.pool) for row in outcome.impact), default=0)
     for row in outcome.impact:
         yield f"  pool {row.pool:<{width}}  {_serving(row)}"
-    yield from applied_and_pending(outcome.applied, outcome.pending)
+    yield from applied_and_pending(outcome.applied, outcome.pending, already=not outcome.changed)
 
 
 def _serving(row: Impact) -> str:
@@ -58,9 +80,18 @@ def _serving(row: Impact) -> str:
     return f"serving {row.serving_before} → {row.serving_after}  (floor {row.floor}: {verdict})"
 
 
-def applied_and_pending(applied: Sequence[AppliedBy], pending: Sequence[PendingAt]) -> Iterator[str]:
-    """Tell who has applied the change and who has not, line by line."""
+def applied_and_pending(
+    applied: Sequence[AppliedBy], pending: Sequence[PendingAt], *, already: bool = False
+) -> Iterator[str]:
+    """Tell who has applied the change and who has not, line by line.
+
+    Args:
+        already: nothing changed now, so that every lag is one of long ago and is left out.
+    """
     for consumer in applied:
+        if already:
+            yield f"  already applied by {consumer.consumer} ({consumer.kind})"
+            continue
         after = "" if consumer.lag_ms is None else f" after {milliseconds(consumer.lag_ms)}"
         yield f"  applied by {consumer.consumer} ({consumer.kind}){after}"
     for late in pending:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -44,6 +44,7 @@ START = 1_769_860_800.0  # 2026-01-31T12:00:00Z
 HOUR = 3600.0
 POOL = "edge.example.org."
 
+Tier = Literal["serving", "unhealthy", "draining", "pool", "nodata", "servfail"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -104,6 +105,7 @@ class FakeServer:
     history: list[HistoryInfo] = field(default_factory=list)
     pending: list[PendingAt] = field(default_factory=list)
     looks_until_applied: int | None = None  # so many lists of consumers still show `pending` as late; None: all do
+    tier: Tier = "serving"  # where the pool's answers come from
     fail_lists: int = 0  # so many lists are refused for want of a store
     floor: int = 2
     revision: int = 6
@@ -311,11 +313,14 @@ class FakeServer:
             forced=body.force,
             state="scheduled" if body.starts_at else "active",
         )
-        if not body.dry_run:
+        repeated = any(
+            (old.node, old.holder, old.roles) == (drain.node, drain.holder, drain.roles) for old in self.drains
+        )
+        if not body.dry_run and not repeated:
             self.revision += 1
             self.drains.append(drain)
             self._remember("drain-placed", drain)
-        return self._outcome(drain=drain, impact=impact, dry_run=body.dry_run)
+        return self._outcome(drain=drain, impact=impact, changed=not repeated, dry_run=body.dry_run)
 
     async def _release(self, request: web.Request) -> web.Response:
         node = self._known(request)
@@ -388,8 +393,8 @@ class FakeServer:
             ttl=30,
             floor=str(self.floor),
             max_answers=8,
-            when_empty="nodata",
-            tier="serving",
+            when_empty="pool:backup.example.org.",
+            tier=self.tier,
             serving=len(serving),
             total=len(members),
             floor_ok=len(serving) >= self.floor,

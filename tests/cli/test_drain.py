@@ -83,7 +83,7 @@ def test_wait_applied_is_asked_of_the_server(run: Run, server: FakeServer) -> No
     """--wait applied asks the server to wait, for --timeout or else for half a minute."""
     assert run("drain", "edge-1", "--reason", "x", "--wait", "applied", "--timeout", "5s").exit_code == 0
     assert server.last.query == [("wait", "applied"), ("timeout", "5")]
-    assert run("undrain", "edge-1", "--wait", "applied").exit_code == 0
+    assert run("undrain", "edge-1", "--wait", "applied", "--json").exit_code == 0
     assert server.last.query == [("wait", "applied"), ("timeout", "30")]
 
 
@@ -128,7 +128,7 @@ def test_a_refusal_in_json_is_the_problem_document(run: Run, server: FakeServer)
 
 
 def test_a_release_is_told(run: Run, server: FakeServer) -> None:
-    """The operator reads what was released; a second time, that there was nothing to release."""
+    """The operator reads what was released; a second time, that nobody drains the node."""
     run("drain", "edge-1", "--role", "edge", "--reason", "x")
     first = run("undrain", "edge-1")
     assert first.stdout.splitlines() == [
@@ -137,18 +137,81 @@ def test_a_release_is_told(run: Run, server: FakeServer) -> None:
     ]
     second = run("undrain", "edge-1")
     assert second.exit_code == 0
-    assert second.stdout.splitlines()[:2] == [
-        "edge-1: no such drain to release",
-        "  nothing changed: there was nothing to release",
-    ]
+    assert second.stdout.splitlines() == ["edge-1 is not drained"]
+    assert run("undrain", "edge-1", "--role", "edge").stdout.splitlines() == ["edge-1 is not drained for role edge"]
     assert DrainOutcome.model_validate_json(run("undrain", "edge-1", "--json").stdout).changed is False
+
+
+def test_every_released_drain_is_told(run: Run, server: FakeServer) -> None:
+    """Where several go at once, each has its line."""
+    run("drain", "edge-1", "--role", "edge", "--reason", "x")
+    run("drain", "edge-1", "--reason", "y", "--holder", "os-update", "--indefinite")
+    assert run("undrain", "edge-1", "--all-holders").stdout.splitlines()[:2] == [
+        "edge-1: released, was draining for role edge (holder ops), until 2026-01-31T16:00:00Z",
+        "edge-1: released, was draining for all roles (holder os-update), indefinitely",
+    ]
+
+
+def test_a_release_by_who_holds_nothing_says_who_does(run: Run, server: FakeServer) -> None:
+    """The node is still drained: the operator reads by whom, why, and how to release that; exit status 0."""
+    run("drain", "edge-1", "--reason", "kernel", "--holder", "os-update")
+    run("drain", "edge-2", "--reason", "other", "--holder", "rack")
+    expected = [
+        "edge-1 is still drained by os-update; you hold no such drain",
+        "  draining for all roles (holder os-update), until 2026-01-31T16:00:00Z; kernel",
+        "  release theirs with `dnsd undrain edge-1 --holder os-update`",
+    ]
+    result = run("undrain", "edge-1")
+    assert (result.exit_code, result.stdout.splitlines(), result.stderr) == (0, expected, "")
+    assert [drain.holder for drain in server.drains] == ["os-update", "rack"]
+    of_a_role = run("undrain", "edge-1", "--role", "edge").stdout.splitlines()[0]
+    assert of_a_role == "edge-1 is still drained for role edge by os-update; you hold no such drain"
+    assert DrainOutcome.model_validate_json(run("undrain", "edge-1", "--json").stdout).changed is False
+
+
+def test_a_drain_to_come_is_told_as_such(run: Run, server: FakeServer) -> None:
+    """A scheduled drain of somebody else is not told as one in force, and one of another role not at all."""
+    run("drain", "edge-1", "--role", "edge", "--reason", "x", "--holder", "rack", "--at", "2026-01-31T14:00:00Z")
+    first = run("undrain", "edge-1").stdout.splitlines()[0]
+    assert first == "edge-1 is to be drained by rack; you hold no such drain"
+    assert run("undrain", "edge-1", "--role", "ingest").stdout == "edge-1 is not drained for role ingest\n"
+
+
+def test_a_release_whose_look_at_others_fails_says_so(run: Run, server: FakeServer) -> None:
+    """Where others' drains cannot be listed, the release is done, and the operator reads what is not known."""
+    server.fail_lists = 1
+    result = run("undrain", "edge-1")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("dnsd: edge-1: there was nothing to release; whether others drain it is not known:")
+
+
+def test_a_repeated_drain_tells_no_lag(run: Run, server: FakeServer) -> None:
+    """What was applied long ago is not told as if it had been measured now."""
+    run("drain", "edge-1", "--reason", "x")
+    again = run("drain", "edge-1", "--reason", "x", "--wait", "applied")
+    assert again.exit_code == 0
+    assert "  nothing changed: it stood like this before" in again.stdout.splitlines()
+    assert again.stdout.splitlines()[-1] == "  already applied by ns1 (dns)"
+
+
+def test_a_long_time_is_the_servers_to_refuse(run: Run, server: FakeServer) -> None:
+    """The command line has no bound of its own: the server's sentence is what the operator reads."""
+    server.answer_next(problem(400, "invalid-request", "more than ten years: place it as indefinite instead"))
+    result = run("drain", "edge-1", "--reason", "x", "--for", "99999999d")
+    assert (result.exit_code, server.last.body["expires_in"]) == (2, 99999999 * 86400.0)
+    assert result.stderr == "dnsd: more than ten years: place it as indefinite instead [invalid-request]\n"
+
+
+def test_a_server_needs_no_scheme(run: Run, server: FakeServer) -> None:
+    """A host and a port are enough."""
+    assert run("nodes", "--server", server.url.removeprefix("http://")).exit_code == 0
 
 
 def test_a_release_names_roles_and_holders(run: Run, server: FakeServer) -> None:
     """Roles repeat, and one holder or all of them are named in the query."""
     run("undrain", "--role", "edge", "--role", "storage", "edge-1", "--holder", "os-update")
-    assert server.last.query == [("role", "edge"), ("role", "storage"), ("holder", "os-update")]
-    run("undrain", "edge-1", "--all-holders")
+    assert server.requests[0].query == [("role", "edge"), ("role", "storage"), ("holder", "os-update")]
+    run("undrain", "edge-1", "--all-holders", "--json")
     assert server.last.query == [("all_holders", "true")]
 
 
@@ -169,7 +232,11 @@ def test_a_release_names_roles_and_holders(run: Run, server: FakeServer) -> None
         (("drain", "../../x", "--reason", "x"), ["NODE", "../../x"]),
         (("undrain", "edge-1", "--holder", "a", "--all-holders"), ["--holder", "--all-holders"]),
         (("undrain", "edge-1", "--ramp", "5m"), ["--ramp"]),
-        (("nodes", "--server", "localhost:8053"), ["--server", "http://127.0.0.1:8053"]),
+        (("drain", "edge-1", "--reason", "\udcff"), ["--reason", "is not text in UTF-8"]),
+        (("drain", "edge-1", "--reason", "x", "--role", "\udcff"), ["--role", "is not text in UTF-8"]),
+        (("undrain", "edge-1", "--holder", "\udcff"), ["--holder", "is not text in UTF-8"]),
+        (("drain", "edge-1", "--reason", "x", "--at", "0001-01-01T00:00:00+14:00"), ["--at", "years 1 to 9999"]),
+        (("nodes", "--server", "ftp://localhost"), ["--server", "http://127.0.0.1:8053"]),
         (("nodes", "--token", "a b"), ["--token"]),
         (("sleep",), ["sleep"]),
     ],

@@ -68,6 +68,14 @@ def test_pools_say_who_is_out_and_why(run: Run, drained: FakeServer) -> None:
     ]
 
 
+def test_a_pool_that_another_one_stands_in_for_names_it(run: Run, server: FakeServer) -> None:
+    """Where the answers come from another pool, the row says which."""
+    server.tier = "pool"
+    assert run("pools").stdout.splitlines()[1].split()[6] == "pool:backup.example.org."
+    server.tier = "unhealthy"
+    assert run("pools").stdout.splitlines()[1].split()[6] == "unhealthy"
+
+
 def test_drains_say_when_they_end(run: Run, drained: FakeServer) -> None:
     """Times are relative and absolute, an indefinite drain says never, and brackets in a reason are kept."""
     first, second = run("drains").stdout.splitlines()[1:]
