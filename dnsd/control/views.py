@@ -143,9 +143,9 @@ def _answers(fleet: Fleet, pool: PoolSpec, selection: Selection) -> list[str]:
     node = fleet.overlay[from_text(pool.owner)]
     found: set[bytes] = set()
     for _, rdtype in FAMILIES:
-        rotation = node.rrsets.get(rdtype)
-        for variant in getattr(rotation, "variants", ()):
-            found.update(variant.rdatas)
+        rrset = node.rrsets.get(rdtype)
+        if rrset is not None:
+            found.update(rrset.rdatas)
     return [str(ip_address(packed)) for packed in sorted(found, key=lambda packed: (len(packed), packed))]
 
 

@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from dnsd.core.constants import AAAA, A
 from dnsd.core.names import from_text
 from dnsd.core.owners import merged_node
-from dnsd.core.records import Rotation, RRset, Zone, ZoneNode
-from dnsd.core.sampling import variants
+from dnsd.core.records import Answerable, Rotation, RRset, Zone, ZoneNode
+from dnsd.core.sampled import Sampled
+from dnsd.core.sampling import Line, Weighted, fits, rotations
 from dnsd.core.selection import Member, Selection, Tier
 from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec
@@ -32,13 +33,19 @@ def pool_node(spec: PoolSpec, selection: Selection, zones: Mapping[bytes, Zone],
     Args:
         selection: what it answers from now.
         zones: what the zone file has at the same name, such as a TXT record, stays beside the addresses.
-        turn: which variant the first answer gets.
+        turn: which order or sample the first answer gets.
     """
-    rrsets = {}
+    rrsets: dict[int, Answerable] = {}
     for version, rdtype in FAMILIES:
-        orders = variants(_weighted(selection.members, version), max_answers=spec.max_answers)
-        if orders:
-            rrsets[rdtype] = Rotation(tuple(RRset(rdtype, spec.ttl, order) for order in orders), turn=turn)
+        addresses = _weighted(selection.members, version)
+        if not addresses:
+            continue
+        if fits(addresses, max_answers=spec.max_answers):
+            orders = (RRset(rdtype, spec.ttl, order) for order in rotations(addresses))
+            rrsets[rdtype] = Rotation(tuple(orders), turn=turn)
+        else:
+            line = Line.of(addresses, max_answers=spec.max_answers)
+            rrsets[rdtype] = Sampled(rdtype, spec.ttl, line, turn=turn)
     node = merged_node(zones, from_text(spec.owner), rrsets)
     node.fails = selection.tier is Tier.SERVFAIL
     return node
@@ -54,13 +61,17 @@ def record_node(node: Node, owner: bytes, zones: Mapping[bytes, Zone], *, ttl: i
     return merged_node(zones, owner, rrsets)
 
 
-def _weighted(members: Iterable[Member], version: int) -> list[tuple[bytes, int]]:
-    """Return each address once; where nodes share one, it has the weight of all of them."""
-    weights: dict[bytes, int] = {}
+def _weighted(members: Iterable[Member], version: int) -> list[Weighted]:
+    """Return each address once; where nodes share one, it has the weight of all of them, and the highest cap."""
+    found: dict[bytes, Weighted] = {}
     for member in members:
         for address in _packed(member.node.addresses, version):
-            weights[address] = weights.get(address, 0) + member.node.weight
-    return list(weights.items())
+            weight, cap = member.node.weight, member.share_cap
+            other = found.get(address)
+            if other is not None:
+                weight, cap = weight + other.weight, max(cap, other.cap)
+            found[address] = Weighted(address, weight, cap)
+    return list(found.values())
 
 
 @lru_cache(maxsize=PACKED_KEPT)

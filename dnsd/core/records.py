@@ -1,6 +1,6 @@
 """What lookups find: RRsets, the nodes of a zone's tree, zones, the overlay of pools, and the snapshot of all.
 
-Everything here is immutable once a snapshot serves it, but for the turn of a `Rotation`. It is made in the control
+Everything here is immutable once a snapshot serves it, but for whose turn it is in a pool. It is made in the control
 process, pickled to the workers, and read by the engine.
 """
 
@@ -63,7 +63,7 @@ class RRset:
 
 
 class Rotation:
-    """An RRset of a pool in several orders or samples; each answer gets the next one.
+    """An RRset of a pool in several orders; each answer gets the next one.
 
     Args:
         variants: one or more RRsets of one type.
@@ -75,6 +75,11 @@ class Rotation:
     def __init__(self, variants: tuple[RRset, ...], *, turn: int = 0) -> None:
         self.variants = variants
         self.turn = turn % len(variants)
+
+    @property
+    def rdatas(self) -> tuple[bytes, ...]:
+        """Every RDATA that an answer may hold."""
+        return self.variants[0].rdatas
 
     def pick(self) -> RRset:
         """Return the next variant."""
@@ -95,6 +100,10 @@ class Rotation:
 
 class Answerable(Protocol):
     """An `RRset`, or something that gives one for each answer."""
+
+    @property
+    def rdatas(self) -> tuple[bytes, ...]:
+        """Every RDATA that an answer may hold."""
 
     def pick(self) -> RRset:
         """Return the RRset for one answer."""

@@ -1,96 +1,126 @@
-"""In which orders and samples a pool's addresses are answered.
+"""How a pool's addresses share its answers: systematic samples by weight, laid out on a line of whole numbers.
 
-Where all addresses fit in an answer, the variants are its rotations. Where they do not, each variant is a systematic
-sample (Madow, "On the theory of systematic sampling, II", 1949): over all variants an address stands in a share of
-the answers that is proportional to its weight, never twice in one answer, and nothing is drawn at random.
+Madow, "On the theory of systematic sampling, II" (1949): each address has a stretch of the line as long as its share,
+none longer than `UNIT`; the points `offset`, `offset + UNIT`, `offset + 2 UNIT`… pick the addresses into whose
+stretches they fall. Over all offsets each address stands in exactly its share of the answers, and never twice in one.
+Between two offsets at which a stretch ends the sample is the same, so that there are at most as many different ones as
+addresses. Nothing is drawn at random, and whole numbers leave nothing to rounding.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
-from math import ceil, gcd, inf
+from typing import NamedTuple
 
-# Variants of one RRset: each costs memory in every worker. A sample gets more where its lightest address would not
-# stand in any variant otherwise, up to the second bound. Unit: variants.
+# A share of 1: every answer. Fine enough for weights from 1 to a million in pools of thousands. A power of two, so that
+# offsets wrap with a mask.
+UNIT = 1 << 48
+
+# Orders of one RRset whose addresses all fit: each costs memory in every worker. Unit: variants.
 MAX_ROTATIONS = 64
-MAX_SAMPLES = 1024
 
 
-def variants(addresses: Sequence[tuple[bytes, int]], *, max_answers: int) -> tuple[tuple[bytes, ...], ...]:
-    """Return the answers that a pool gives in turn.
-
-    Args:
-        addresses: distinct packed addresses with their weights, each above 0.
-        max_answers: the most addresses in one answer, 1 or more.
-
-    Returns:
-        One or more tuples of addresses; none where there is no address.
-    """
-    if not addresses:
-        return ()
-    if len(addresses) <= max_answers:
-        return _rotations([address for address, _ in addresses])
-    return _samples(addresses, max_answers)
-
-
-def _rotations(addresses: list[bytes]) -> tuple[tuple[bytes, ...], ...]:
-    size = len(addresses)
-    count = min(size, MAX_ROTATIONS)
-    starts = (turn * size // count for turn in range(count))
-    return tuple(tuple(addresses[start:] + addresses[:start]) for start in starts)
-
-
-def _samples(addresses: Sequence[tuple[bytes, int]], size: int) -> tuple[tuple[bytes, ...], ...]:
-    shares = inclusion_shares([weight for _, weight in addresses], size=size)
-    count = _sample_count(shares, size)
-    ends = list(accumulate(shares))
-    ends[-1] = inf  # the sum of the shares is `size`, but for its rounding
-    samples = []
-    for turn in range(count):
-        offset = (turn + 0.5) / count
-        chosen: list[bytes] = []
-        place = -1
-        for whole in range(size):
-            # Chosen is the address into whose stretch of the line the point falls; no stretch is longer than 1.
-            place = bisect_right(ends, whole + offset, lo=place + 1)
-            chosen.append(addresses[place][0])
-        # Clients tend to take the first address: let it be another one each time.
-        first = turn % size
-        samples.append(tuple(chosen[first:] + chosen[:first]))
-    return tuple(samples)
-
-
-def _sample_count(shares: Sequence[float], size: int) -> int:
-    if max(shares) == min(shares):
-        exact = len(shares) // gcd(len(shares), size)
-        if exact <= MAX_ROTATIONS:
-            return exact
-    return min(max(MAX_ROTATIONS, ceil(1 / min(shares))), MAX_SAMPLES)
-
-
-def inclusion_shares(weights: Sequence[int], *, size: int) -> list[float]:
-    """Return for each weight the share of answers that hold it, so that they sum to `size` and none is above 1.
-
-    A weight too heavy for its due share stands in every answer, and the others share what is left.
+class Weighted(NamedTuple):
+    """An address of a pool.
 
     Args:
-        weights: each above 0; more of them than `size`.
-        size: addresses in an answer.
+        address: packed.
+        weight: 1 or more.
+        cap: 0 to 1: the most of all answers that may hold it. Its weight counts by that much as well, so that it also
+            takes less than its due where not all addresses fit.
     """
-    shares = [0.0] * len(weights)
-    open_places = set(range(len(weights)))
-    left = size
-    while open_places:
-        total = sum(weights[place] for place in open_places)
-        full = [place for place in open_places if weights[place] * left >= total]
-        if not full:
-            for place in open_places:
-                shares[place] = weights[place] * left / total
+
+    address: bytes
+    weight: int
+    cap: float = 1.0
+
+
+def fits(addresses: Sequence[Weighted], *, max_answers: int) -> bool:
+    """Say whether every answer holds every address."""
+    return len(addresses) <= max_answers and all(each.cap >= 1 for each in addresses)
+
+
+def rotations(addresses: Sequence[Weighted]) -> tuple[tuple[bytes, ...], ...]:
+    """Return the orders in which addresses that all fit are answered in turn."""
+    packed = tuple(each.address for each in addresses)
+    count = min(len(packed), MAX_ROTATIONS)
+    starts = (turn * len(packed) // count for turn in range(count))
+    return tuple(packed[start:] + packed[:start] for start in starts)
+
+
+def inclusion_shares(addresses: Sequence[Weighted], *, size: int) -> list[int]:
+    """Return for each address the share of answers that hold it, in `UNIT`s.
+
+    Shares are as weights, but none is above its cap, and the others take what it leaves. They sum to `size`, or to all
+    caps where that is less, but never to less than 1: no answer is empty.
+
+    Args:
+        addresses: one or more.
+        size: the most addresses in an answer, 1 or more.
+    """
+    caps = [min(UNIT, max(1, int(each.cap * UNIT))) for each in addresses]
+    weights = [each.weight * cap for each, cap in zip(addresses, caps, strict=True)]
+    left = min(size * UNIT, sum(caps))
+    if left < UNIT:  # all of them are held back: somebody must take the load
+        caps, left = [UNIT] * len(caps), UNIT
+    return _fill(caps, weights, left)
+
+
+def _fill(caps: list[int], weights: list[int], left: int) -> list[int]:
+    """Return shares of `left` as weights, none above its cap; the caps sum to `left` at least."""
+    shares = caps.copy()
+    unsettled = list(range(len(caps)))
+    while unsettled:
+        total = sum(weights[place] for place in unsettled)
+        below = [place for place in unsettled if weights[place] * left < caps[place] * total]
+        if len(below) == len(unsettled):
+            for place in below:
+                shares[place] = weights[place] * left // total
+            # The divisions have dropped less than one for each.
+            for place in below[: left - sum(shares[place] for place in below)]:
+                shares[place] += 1
             break
-        for place in full:
-            shares[place] = 1.0
-            open_places.remove(place)
-        left -= len(full)
+        left -= sum(caps[place] for place in unsettled) - sum(caps[place] for place in below)
+        unsettled = below
     return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Addresses on their line.
+
+    Args:
+        addresses: packed.
+        ends: where the stretch of each ends, in `UNIT`s; it begins where the one before ends.
+        bounds: the offsets, rising, at which the sample becomes another one.
+    """
+
+    addresses: tuple[bytes, ...]
+    ends: tuple[int, ...]
+    bounds: tuple[int, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bounds", tuple(sorted({end % UNIT for end in self.ends} - {0})))
+
+    @classmethod
+    def of(cls, addresses: Sequence[Weighted], *, max_answers: int) -> Line:
+        """Lay addresses out by their shares."""
+        ends = tuple(accumulate(inclusion_shares(addresses, size=max_answers)))
+        return cls(tuple(each.address for each in addresses), ends)
+
+    def sample(self, place: int) -> tuple[bytes, ...]:
+        """Return the addresses of one sample.
+
+        Args:
+            place: between which bounds, from 0: before the first.
+        """
+        points = range(self.bounds[place - 1] if place else 0, self.ends[-1], UNIT)
+        return tuple(self.addresses[bisect_right(self.ends, point)] for point in points)
+
+    def measure(self, place: int) -> int:
+        """Return how many of the `UNIT` offsets give a sample."""
+        edges = (0, *self.bounds, UNIT)
+        return edges[place + 1] - edges[place]

@@ -42,11 +42,13 @@ class Member:
     Args:
         mode: the strongest active drain for the pool's role.
         health: in the pool's role.
+        share_cap: 0 to 1: the most of the pool's answers that may hold it; less than 1 while it comes back by a ramp.
     """
 
     node: Node
     mode: Mode
     health: Health
+    share_cap: float = 1.0
 
     @property
     def serving(self) -> bool:
