@@ -18,7 +18,7 @@ from dnsd.core.freshness import Hold
 from dnsd.core.names import from_text, to_text
 from dnsd.core.records import Overlay, Zone
 from dnsd.core.selection import Member, Selection, select
-from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode
+from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
 from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
 from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of
@@ -101,15 +101,19 @@ class Fleet:
     # --- reading ------------------------------------------------------------------------------------------------
 
     def drains_of(self, node: str) -> tuple[Drain, ...]:
-        """Return every drain of a node, scheduled and expired ones included."""
+        """Return every drain of a node, scheduled and expired ones included; no ramp is among them."""
+        return tuple(drain for drain in self.orders_of(node) if not drain.is_ramp)
+
+    def orders_of(self, node: str) -> tuple[Drain, ...]:
+        """Return every drain and ramp of a node."""
         return tuple(self._drains.get(node, {}).values())
 
     def all_drains(self) -> tuple[Drain, ...]:
-        """Return every drain, those of nodes that are not there included."""
-        return tuple(drain for drains in self._drains.values() for drain in drains.values())
+        """Return every drain, those of nodes that are not there included; no ramp is among them."""
+        return tuple(drain for drains in self._drains.values() for drain in drains.values() if not drain.is_ramp)
 
     def expired_drains(self, now: float) -> tuple[Drain, ...]:
-        """Return the drains whose time is over and that are still kept, without a look at any other."""
+        """Return the drains and ramps whose time is over and that are still kept, without a look at any other."""
         over: dict[DrainKey, Drain] = {}
         while self._expiring and self._expiring[0][0] <= now:
             _, key = heapq.heappop(self._expiring)
@@ -127,7 +131,7 @@ class Fleet:
         return FleetState(
             revision=self.revision,
             nodes=dict(self._registered),
-            drains={drain.key: drain for drain in self.all_drains()},
+            drains={key: drain for drains in self._drains.values() for key, drain in drains.items()},
             reports=dict(self.reports),
         )
 
@@ -186,7 +190,7 @@ class Fleet:
 
     @property
     def next_transition(self) -> float | None:
-        """The instant at which something changes by time alone: a drain starts or expires, a report gets stale."""
+        """The instant at which time alone changes something: a drain starts or ends, a ramp rises, a report gets stale."""
         return self._due[0][0] if self._due else None
 
     # --- stepping -----------------------------------------------------------------------------------------------
@@ -310,9 +314,12 @@ class Fleet:
         node = self.nodes.get(key)
         if node is None:
             return
+        orders = self.orders_of(key)
         for pool in self._pools_of[key]:
             mode = self.mode_of(key, pool.role, now=now)
-            member = Member(node, mode, self.health_of(node, pool.role, now=now))
+            ramp = ramp_of(orders, role=pool.role, now=now)
+            share_cap = 1.0 if ramp is None else ramp.share
+            member = Member(node, mode, self.health_of(node, pool.role, now=now), share_cap)
             members = self._members[pool.owner]
             was = members.get(key)
             if was != member:
@@ -326,7 +333,7 @@ class Fleet:
         instants = [
             instant
             for drain in self._drains.get(node.id, {}).values()
-            for instant in (drain.starts_at, drain.expires_at)
+            for instant in (drain.starts_at, drain.expires_at, *drain.step_instants)
             if instant is not None and instant > now
         ]
         report = self.reports.get(node.id)

@@ -4,6 +4,10 @@ starts_at                 expires_at
 scheduled ──────────┴────────── active ────────┴────── expired
 └─ release ─┐                 └─ release ─┐
 └──────────── gone ───────────┘
+└─ release with a ramp ─► ramp ─ its end, or a release ─► gone
+
+A ramp is kept under the key of the drain that it follows, as a drain of mode `normal`: whoever looks for the strongest
+mode reads that nothing is ordered, its expiry removes it, and a new drain under the key takes its place.
 """
 
 from __future__ import annotations
@@ -16,6 +20,10 @@ from typing import Any, NamedTuple
 from dnsd.model.times import format_instant, parse_instant
 
 ALL_ROLES = "*"
+
+# A ramp's share of a node's full part in answers: 1/10 from its start on, a tenth more at each step, full at its end.
+# Unit: steps; our own choice: fine enough for any node to warm up, and few generations.
+RAMP_STEPS = 10
 
 
 class Mode(enum.IntEnum):
@@ -67,10 +75,10 @@ class Drain:
     """An order of one holder on one node and role.
 
     Args:
-        mode: `DRAINING` or `MAINTENANCE`.
+        mode: `DRAINING` or `MAINTENANCE`; `NORMAL`: no drain any more, but the ramp that follows one.
         actor: who asked for it, from the token.
         created_at, starts_at: instants.
-        expires_at: instant; None: indefinite.
+        expires_at: instant; None: indefinite, which no ramp is.
         revision: the store's revision at its last change.
         forced: it was placed against the capacity guard.
     """
@@ -91,6 +99,35 @@ class Drain:
     def key(self) -> DrainKey:
         """What it is kept under."""
         return DrainKey(self.node, self.role, self.holder)
+
+    @property
+    def is_ramp(self) -> bool:
+        """Say whether it is a ramp: an undrained node's return in steps."""
+        return self.mode is Mode.NORMAL
+
+    @property
+    def effective_since(self) -> float:
+        """The instant from which it holds, or will."""
+        return max(self.starts_at, self.created_at)
+
+    @property
+    def step_instants(self) -> tuple[float, ...]:
+        """The instants at which a ramp's share rises, its end included; none for a drain."""
+        if not self.is_ramp or self.expires_at is None:
+            return ()
+        length = self.expires_at - self.starts_at
+        rises = RAMP_STEPS - 1
+        return (*(self.starts_at + length * step / rises for step in range(1, rises)), self.expires_at)
+
+    def share(self, now: float) -> float:
+        """Return the share of its full part in answers that it leaves a node, above 0 to 1; a drain caps nothing."""
+        if not self.is_ramp or not self.active(now):
+            return 1.0
+        return (1 + sum(instant <= now for instant in self.step_instants)) / RAMP_STEPS
+
+    def overdue(self, now: float, *, after: float) -> bool:
+        """Say whether it is a drain that has been in force for `after` seconds or longer."""
+        return not self.is_ramp and self.active(now) and now - self.effective_since >= after
 
     def covers(self, role: str) -> bool:
         """Say whether it is an order about that role."""
@@ -141,3 +178,28 @@ class Drain:
 def effective_mode(drains: Iterable[Drain], *, role: str, now: float) -> Mode:
     """Return the strongest mode that the active drains of one node order for a role."""
     return max((drain.mode for drain in drains if drain.covers(role) and drain.active(now)), default=Mode.NORMAL)
+
+
+class Ramp(NamedTuple):
+    """A node's return in one role, as all its ramps make it.
+
+    Args:
+        share: of its full part in answers; above 0, below 1.
+        ends_at: instant; from then on the node has its full part.
+    """
+
+    share: float
+    ends_at: float
+
+
+def ramp_of(drains: Iterable[Drain], *, role: str | None, now: float) -> Ramp | None:
+    """Return what the ramps of one node leave it in a role; None: its full part. The least share counts.
+
+    Args:
+        drains: drains and ramps of the node.
+        role: None: any.
+    """
+    running = [each for each in drains if each.is_ramp and (role is None or each.covers(role)) and each.active(now)]
+    if not running:
+        return None
+    return Ramp(min(each.share(now) for each in running), max(each.expires_at or now for each in running))

@@ -61,6 +61,7 @@ class Action(enum.Enum):
     DRAIN_CHANGED = "drain-changed"
     DRAIN_RELEASED = "drain-released"
     DRAIN_EXPIRED = "drain-expired"
+    RAMP_ENDED = "ramp-ended"
     NODE_REGISTERED = "node-registered"
     NODE_REPLACED = "node-replaced"
     NODE_REMOVED = "node-removed"
