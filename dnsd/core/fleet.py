@@ -190,7 +190,7 @@ class Fleet:
 
     @property
     def next_transition(self) -> float | None:
-        """The instant at which time alone changes something: a drain starts or ends, a ramp rises, a report gets stale."""
+        """The instant of the next change by time alone: a drain starts or ends, a ramp rises, a report gets stale."""
         return self._due[0][0] if self._due else None
 
     # --- stepping -----------------------------------------------------------------------------------------------
