@@ -29,6 +29,9 @@ def types_by_owner(gathering: Gathering) -> TypesByOwner:
 def check_zone(gathering: Gathering, types: TypesByOwner, *, file: str) -> None:
     """Add a problem to the gathering for each reason why its records are not a zone.
 
+    Where not everything could be read, each reason still holds: it rests on records that were read, and nothing is
+    called missing that may be among the others.
+
     Args:
         file: the zone's master file, for what is missing and so stands in no line.
     """
@@ -44,9 +47,9 @@ def check_zone(gathering: Gathering, types: TypesByOwner, *, file: str) -> None:
 
 def _check_apex(gathering: Gathering, file: str) -> None:
     apex = names.to_text(gathering.apex)
-    if (gathering.apex, constants.SOA) not in gathering.records:
+    if gathering.lacks(gathering.apex, constants.SOA):
         gathering.problem(file, 0, place=apex, problem_id="no-soa", message="the zone has no SOA record at its apex")
-    if (gathering.apex, constants.NS) not in gathering.records:
+    if gathering.lacks(gathering.apex, constants.NS):
         gathering.problem(file, 0, place=apex, problem_id="no-ns", message="the zone has no NS record at its apex")
 
 

@@ -42,12 +42,14 @@ class Gathering:
         records: by folded owner and type.
         problems: why the zone cannot be used.
         warnings: what is odd but serves.
+        lost: owner and type of what is written and could not be read; None: it might be any.
     """
 
     apex: bytes
     records: dict[tuple[bytes, int], Gathered] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    lost: set[tuple[bytes | None, int | None]] = field(default_factory=set)
 
     def add(self, owner: bytes, rdtype: int, *, ttl: int, rdata: bytes, canonical: bytes, file: str, line: int) -> None:
         """Take a record of the zone; an exact duplicate changes nothing (RFC 2181 §5).
@@ -72,6 +74,15 @@ class Gathering:
         # The TTL of an RRSIG is that of the RRset that it covers (RFC 4034 §3), so those of a name may well differ.
         if ttl != there.ttl and rdtype != constants.RRSIG:
             self._other_ttl(owner, there, ttl, file, line)
+
+    def lose(self, owner: bytes | None, rdtype: int | None) -> None:
+        """Remember that something is written that could not be read, so that nobody is told that it is missing."""
+        self.lost.add((owner, rdtype))
+
+    def lacks(self, owner: bytes, rdtype: int) -> bool:
+        """Say whether there is certainly no such record, not even among what could not be read."""
+        places = [(name, kind) for name in (owner, None) for kind in (rdtype, None)]
+        return (owner, rdtype) not in self.records and self.lost.isdisjoint(places)
 
     def rrsets(self) -> dict[tuple[bytes, int], RRset]:
         """Return the RRsets as the core keeps them, in the order of the files."""

@@ -14,7 +14,20 @@ _TARGET_OFFSET = {constants.NS: 0, constants.MX: 2, constants.SRV: 6}
 _KIND = {constants.NS: "NS", constants.MX: "MX", constants.SRV: "SRV"}
 _ADDRESSES = frozenset({constants.A, constants.AAAA})
 
+# What a signed zone has at a delegation besides NS and DS, and answers itself (RFC 4035 §2.2 and §2.3).
+_NSEC = 47
+_OF_THE_PARENT = frozenset({constants.NS, constants.DS, constants.RRSIG, _NSEC})
+
 _WILDCARD_LABEL = b"\x01*"
+
+# Bytes of a record before its RDATA, where its owner is a pointer: RFC 1035 §4.1.3 and §4.1.4.
+_RECORD_HEAD = 12
+_QUESTION_TAIL = 4  # type and class behind the name (RFC 1035 §4.1.2)
+_OPT_SIZE = 11  # without options (RFC 6891 §6.1.2)
+
+# How much of the RDATA cannot be compressed, for the types whose names a response may compress (RFC 3597 §4): what
+# stands before the name, and a pointer.
+_COMPRESSED_SIZE = {constants.NS: 2, constants.CNAME: 2, constants.PTR: 2, constants.MX: 4, constants.SOA: 24}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,7 @@ def warn_of_oddities(gathering: Gathering, types: TypesByOwner, *, others: Conta
     cuts = frozenset(owner for owner, there in types.items() if constants.NS in there and owner != apex)
     zone = _Zone(gathering, types, cuts, others)
     for (owner, rdtype), gathered in gathering.records.items():
+        _check_size(gathering, owner, rdtype, gathered)
         if rdtype in _TARGET_OFFSET:
             _check_targets(zone, owner, rdtype, gathered)
         if owner.startswith(_WILDCARD_LABEL) and rdtype in (constants.NS, constants.DNAME):
@@ -95,10 +109,19 @@ def _targets(rdtype: int, gathered: Gathered) -> Iterator[bytes]:
         yield canonical[offset:]
 
 
+def _check_size(gathering: Gathering, owner: bytes, rdtype: int, gathered: Gathered) -> None:
+    room = constants.MAX_MESSAGE_SIZE - constants.HEADER_SIZE - len(owner) - _QUESTION_TAIL - _OPT_SIZE
+    most = _COMPRESSED_SIZE.get(rdtype, constants.MAX_MESSAGE_SIZE)
+    size = sum(_RECORD_HEAD + min(len(rdata), most) for rdata in gathered.rdatas.values())
+    if size > room:
+        message = f"its {len(gathered.rdatas)} records of this type need {size} bytes, and a response holds {room}"
+        _warn(gathering, owner, gathered, "rrset-too-large", message)
+
+
 def _check_occluded(zone: _Zone) -> None:
     for (owner, rdtype), gathered in zone.gathering.records.items():
         cut = zone.cut_above(owner)
-        if cut is None or (owner == cut and rdtype in (constants.NS, constants.DS)) or rdtype in _ADDRESSES:
+        if cut is None or (owner == cut and rdtype in _OF_THE_PARENT) or rdtype in _ADDRESSES:
             continue
         message = f"the record is hidden by the delegation of {names.to_text(cut)}"
         _warn(zone.gathering, owner, gathered, "occluded", message)

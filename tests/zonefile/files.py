@@ -19,19 +19,22 @@ ns1 A 192.0.2.53
 ADDED = 5
 
 
-def read(folder: Path, text: str, *, others: Iterable[str] = (), includes: Mapping[str, str] | None = None) -> ZoneFile:
+def read(
+    folder: Path, text: str | bytes, *, others: Iterable[str] = (), includes: Mapping[str, str] | None = None
+) -> ZoneFile:
     """Write a master file of example.org. and read it."""
     for name, content in (includes or {}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    (folder / "zone").write_text(text)
+    (folder / "zone").write_bytes(text if isinstance(text, bytes) else text.encode())
     other_names = frozenset(names.from_text(other) for other in others)
     return read_zone(folder / "zone", origin="example.org.", other_names=other_names)
 
 
-def read_good(folder: Path, added: str, *, includes: Mapping[str, str] | None = None) -> Zone:
+def read_good(folder: Path, added: str | bytes, *, includes: Mapping[str, str] | None = None) -> Zone:
     """Read the good beginning with something added that must be good as well."""
-    found = read(folder, GOOD_START + added, includes=includes)
+    octets = added if isinstance(added, bytes) else added.encode()
+    found = read(folder, GOOD_START.encode() + octets, includes=includes)
     assert found.problems == ()
     assert found.zone is not None
     return found.zone

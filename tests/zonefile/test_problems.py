@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnsd.zonefile.reader import MAX_INCLUDE_DEPTH
 from dnsd.zonefile.zone import read_zone
 from tests.zonefile.files import ADDED, GOOD_START, brief, read
 
@@ -98,11 +99,93 @@ def test_a_missing_file_is_one_problem(tmp_path: Path) -> None:
     assert brief(found.problems, tmp_path) == [("zone", 0, "example.org.", "unreadable")]
 
 
-def test_text_that_is_not_utf8_is_one_problem(tmp_path: Path) -> None:
-    """A file in another encoding is refused as a whole."""
-    (tmp_path / "zone").write_bytes(GOOD_START.encode() + b"a TXT \xff\n")
-    found = read_zone(tmp_path / "zone", origin="example.org.")
-    assert brief(found.problems, tmp_path) == [("zone", 0, "example.org.", "not-utf8")]
+LONG = " ".join(['"' + "x" * 255 + '"'] * 257)
+
+# Faults of which one used to hide another, or to have others blamed.
+SEVERAL: list[tuple[str, Expected]] = [
+    (f"a TXT {LONG}\nb A x\n", [(5, "a.example.org.", "bad-rdata"), (6, "b.example.org.", "bad-rdata")]),
+    ("other. soon A x\n", [(5, "other.", "out-of-zone"), (5, "other.", "unknown-type")]),
+    ("other. 1x A x\n", [(5, "other.", "bad-rdata"), (5, "other.", "bad-ttl"), (5, "other.", "out-of-zone")]),
+    ("a 1x A 192.0.2.1\na CNAME b\n", [(5, "a.example.org.", "bad-ttl"), (6, "a.example.org.", "cname-and-other")]),
+    (
+        "$INCLUDE gone\na A 192.0.2.1\na CNAME b\nd DNAME x.\ny.d A 192.0.2.1\n",
+        [
+            (5, "example.org.", "unreadable"),
+            (7, "a.example.org.", "cname-and-other"),
+            (9, "y.d.example.org.", "below-dname"),
+        ],
+    ),
+    (
+        "$ORIGIN a..b\nx A 192.0.2.1\n TXT x\nx CNAME y\ny A x\n$ORIGIN z\nx A x\n$ORIGIN w.example.org.\nx A x\n",
+        [
+            (5, "example.org.", "zone-syntax"),
+            (9, "example.org.", "bad-rdata"),
+            (11, "example.org.", "bad-rdata"),
+            (13, "x.w.example.org.", "bad-rdata"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("added", "expected"), SEVERAL)
+def test_no_fault_hides_another(tmp_path: Path, added: str, expected: Expected) -> None:
+    """What is certain is said at once, and nothing is said of what could not be read."""
+    assert brief(read(tmp_path, GOOD_START + added).problems, tmp_path) == [("zone", *problem) for problem in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@ SOA ns1 host x 2 3 4 5\n@ NS ns1\na A 192.0.2.1\n", [(1, "example.org.", "bad-rdata")]),
+        ("$TTL soon\n@ SOA ns1 host 1 2 3 4 5\n@ NS ns1\n", [(1, "example.org.", "bad-ttl")]),
+        ("$TTL 5\n$INCLUDE gone\n", [(2, "example.org.", "unreadable")]),
+        ("@ 5 SOA ns1 host 1 2 3 4 5\n@ NSS ns1\n", [(2, "example.org.", "unknown-type")]),
+        ("@ 5 NS ns1\na..b A 192.0.2.1\n", [(2, "example.org.", "zone-syntax")]),
+        ("@ 5 NS ns1\na NSS x\n", [(0, "example.org.", "no-soa"), (2, "a.example.org.", "unknown-type")]),
+    ],
+)
+def test_what_could_not_be_read_is_not_missed(tmp_path: Path, text: str, expected: Expected) -> None:
+    """A record that is written with a fault is not called missing as well, nor is the TTL that it would have set."""
+    assert brief(read(tmp_path, text).problems, tmp_path) == [("zone", *problem) for problem in expected]
+
+
+def test_a_deep_chain_of_includes_is_a_problem(tmp_path: Path) -> None:
+    """Files within files have a limit, which the file that goes beyond it is told."""
+    includes = {f"f{number}": f"$INCLUDE f{number + 1}\n" for number in range(450)}
+    found = read(tmp_path, GOOD_START + "$INCLUDE f0\n", includes=includes)
+    assert brief(found.problems, tmp_path) == [(f"f{MAX_INCLUDE_DEPTH - 1}", 1, "example.org.", "include-depth")]
+    includes[f"f{MAX_INCLUDE_DEPTH - 1}"] = "a A 192.0.2.1\n"
+    assert read(tmp_path, GOOD_START + "$INCLUDE f0\n", includes=includes).problems == ()
+
+
+def test_includes_that_double_with_each_level_come_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of files that one zone includes has a limit, and going beyond it is one problem."""
+    monkeypatch.setattr("dnsd.zonefile.reader.MAX_INCLUDES", 100)
+    includes = {f"f{number}": f"$INCLUDE f{number + 1}\n" * 2 for number in range(MAX_INCLUDE_DEPTH)}
+    found = read(tmp_path, GOOD_START + "$INCLUDE f0\n", includes=includes)
+    assert [problem.id for problem in found.problems if problem.id != "include-depth"] == ["too-many-includes"]
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ("a A 192.0.2\n", "'192.0.2' is not an IPv4 address"),
+        ("a A ::1\n", "'::1' is not an IPv4 address"),
+        ("a AAAA 192.0.2.1\n", "'192.0.2.1' is not an IPv6 address"),
+        ("a A\n", "the IPv4 address is missing"),
+        ("a A \\# 3 010203\n", "the data of the A record cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said_plainly(tmp_path: Path, added: str, message: str) -> None:
+    """The message names what stands where an address should."""
+    assert [problem.message for problem in read(tmp_path, GOOD_START + added).problems] == [message]
+
+
+def test_a_lone_carriage_return_does_not_end_a_comment(tmp_path: Path) -> None:
+    """Only a line feed ends a line, so that nothing that looks like a comment becomes a record."""
+    found = read(tmp_path, GOOD_START.encode() + b"; old\rb A 192.0.2.1\nbad A x\n")
+    assert b"\x01b\x07example\x03org\x00" not in found.names.nodes
+    assert brief(found.problems, tmp_path) == [("zone", 6, "bad.example.org.", "bad-rdata")]
 
 
 WARNINGS: list[tuple[str, Expected]] = [
@@ -117,6 +200,21 @@ WARNINGS: list[tuple[str, Expected]] = [
     ("sub NS ns.sub\n", [(5, "sub.example.org.", "missing-glue")]),
     ("sub NS ns.sub\nns.sub A 192.0.2.1\n", []),
     ("sub NS ns.sub\nns.sub A 192.0.2.1\nx.sub TXT x\n", [(7, "x.sub.example.org.", "occluded")]),
+    (
+        "sub NS ns1\nsub DS 1 8 2 "
+        + "00" * 32
+        + "\nsub NSEC a NS DS\nsub RRSIG DS 8 3 300 20300101000000 20200101000000 1 @ AAAA\nsub TXT x\n",
+        [(9, "sub.example.org.", "occluded")],
+    ),
+    ("\n".join(f'a TXT "{number} {"x" * 240}"' for number in range(255)) + "\n", []),
+    (
+        "\n".join(f'a TXT "{number} {"x" * 240}"' for number in range(260)) + "\n",
+        [(5, "a.example.org.", "rrset-too-large")],
+    ),
+    ("$GENERATE 1-4600 a PTR $.a-long-name-that-compresses.example.org.\n", []),
+    ("$GENERATE 1-4700 a PTR $.a-long-name-that-compresses.example.org.\n", [(5, "a.example.org.", "rrset-too-large")]),
+    ("a HTTPS 0 b alpn=h2\n", [(5, "a.example.org.", "alias-with-parameters")]),
+    ("a HTTPS 1 b alpn=h2\n", []),
     ("*.w NS ns1\n", [(5, "*.w.example.org.", "wildcard-ns")]),
     ("*.w DNAME x.example.\n", [(5, "*.w.example.org.", "wildcard-dname")]),
 ]
@@ -138,12 +236,15 @@ def test_the_least_ttl_of_an_rrset_is_used(tmp_path: Path) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.sampled_from('a@$ABCDEGINORTU0123.\\"();# \t\n{}-é'), max_size=80))
-def test_reading_never_fails_but_by_problems(tmp_path: Path, text: str) -> None:
+@given(
+    text=st.lists(st.sampled_from([*'a@$ABCDEGINORTU0123.\\"();# \t\n\r{}-é\0', "A ", "TXT ", "\udcff"]), max_size=80)
+)
+def test_reading_never_fails_but_by_problems(tmp_path: Path, text: list[str]) -> None:
     """Whatever stands behind a good start, reading ends, and what it reports stands in lines of the file."""
-    found = read(tmp_path, GOOD_START + text)
+    octets = "".join(text).encode("utf-8", "surrogateescape")
+    found = read(tmp_path, GOOD_START.encode() + octets)
     assert (found.zone is None) == bool(found.problems)
-    last = ADDED + text.count("\n")
+    last = ADDED + octets.count(b"\n")
     assert all(0 <= problem.line <= last for problem in found.problems)
 
 

@@ -115,6 +115,66 @@ def test_generate_takes_rdata_of_several_words(tmp_path: Path) -> None:
     assert rrset(zone, "t5.example.org.", constants.TXT).rdatas == (b"\x0bcost $ of 5\x01b",)
 
 
+@pytest.mark.parametrize(
+    ("line", "owner", "rdtype", "rdata"),
+    [
+        ('$GENERATE 1-1 h$ MX "0 ."', "h1.example.org.", constants.MX, b"\0\0\0"),
+        ('$GENERATE 1-1 h$ 60 IN MX "$ ."', "h1.example.org.", constants.MX, b"\0\1\0"),
+        ('$GENERATE 1-1 h$ TXT "a b"', "h1.example.org.", constants.TXT, b"\1a\1b"),
+        (r'$GENERATE 1-1 h$ TXT "\"a $\""', "h1.example.org.", constants.TXT, b"\3a 1"),
+        ('$GENERATE 1-1 h$ TXT x "a b"', "h1.example.org.", constants.TXT, b"\1x\3a b"),
+    ],
+)
+def test_generate_takes_the_quotes_off_data_of_one_word(
+    tmp_path: Path, line: str, owner: str, rdtype: int, rdata: bytes
+) -> None:
+    """As in BIND, one quoted word holds the data together; among several words, quotes are the data's own."""
+    assert rrset(read_good(tmp_path, line + "\n"), owner, rdtype).rdatas == (rdata,)
+
+
+@pytest.mark.parametrize(
+    ("place", "label"),
+    [
+        ("${0,0,n}", "b.1"),
+        ("${0,3,n}", "b.1"),
+        ("${0,5,N}", "B.1.0"),
+        ("${0,8,n}x", "b.1.0.0.x"),
+        ("${-16,1,n}", "b"),
+    ],
+)
+def test_generate_writes_nibbles(tmp_path: Path, place: str, label: str) -> None:
+    """Bases n and N give a name's hexadecimal digits, the lowest first; the width counts digits and dots."""
+    zone = read_good(tmp_path, f'$GENERATE 27-27 {place} PTR ns1\n$GENERATE 27-27 $ TXT "{place}"\n')
+    assert names.from_text(label.lower() + ".example.org.") in zone.nodes
+    assert rrset(zone, "27.example.org.", constants.TXT).rdatas == (bytes([len(label)]) + label.encode(),)
+
+
+@pytest.mark.parametrize(
+    ("line", "rdata"),
+    [
+        (b'a TXT "caf\xe9" ; \xff', b"\4caf\xe9"),
+        (b"a TXT \xe9\xc3\xa9", b"\3\xe9\xc3\xa9"),
+        (b'a TXT "\\\xe9\\\\\xe9"', b"\3\xe9\\\xe9"),
+        (b'a TXT "\xc3\xa9"', b"\2\xc3\xa9"),
+    ],
+)
+def test_data_is_octets(tmp_path: Path, line: bytes, rdata: bytes) -> None:
+    """A byte that is no UTF-8 stands for itself, escaped or not, beside text in UTF-8 and in comments."""
+    assert rrset(read_good(tmp_path, line + b"\n"), "a.example.org.", constants.TXT).rdatas == (rdata,)
+
+
+def test_an_octet_in_an_owner_is_part_of_its_label(tmp_path: Path) -> None:
+    """RFC 2181 §11: a label is any octets."""
+    assert b"\x02b\xe9\x07example\x03org\x00" in read_good(tmp_path, b"b\xe9 A 192.0.2.1\n").nodes
+
+
+def test_parameters_in_alias_mode_are_kept_as_they_are(tmp_path: Path) -> None:
+    """RFC 9460 §2.4.2: recipients ignore them, so that a record with them is no fault; it is served as written."""
+    zone = read_good(tmp_path, "a HTTPS 0 b.example. port=53\na SVCB 0 .\n")
+    assert rrset(zone, "a.example.org.", 65).rdatas == (b"\0\0\1b\7example\0\0\3\0\2\0\x35",)
+    assert rrset(zone, "a.example.org.", 64).rdatas == (b"\0\0\0",)
+
+
 def test_windows_line_ends_are_line_ends(tmp_path: Path) -> None:
     """A file from elsewhere reads the same, and problems keep their lines."""
     text = (GOOD_START + "a A 192.0.2.1\nb A nonsense\n").replace("\n", "\r\n")
