@@ -32,6 +32,7 @@ class MetricsSample:
         drains: (mode, role) → active drains; role `*`: those of all roles.
         drain_age_seconds: (node, role, holder) → since the drain took effect.
         drains_indefinite: drains without an expiry.
+        drains_overdue: drains that are in force for longer than the warning age.
         state_age_seconds: since the store was last heard.
         worker_restarts: workers replaced since the start.
         reloads: result (`ok`, `failed`) → configuration reloads since the start.
@@ -46,6 +47,7 @@ class MetricsSample:
     drains: Mapping[tuple[str, str], int] = field(default_factory=dict)
     drain_age_seconds: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     drains_indefinite: int = 0
+    drains_overdue: int = 0
     store_up: bool
     state_age_seconds: float
     worker_restarts: int = 0
@@ -120,6 +122,7 @@ def _drains(sample: MetricsSample) -> Iterator[Metric]:
         sample.drain_age_seconds.items(),
     )
     yield _gauge("dnsd_drains_indefinite", "Drains without an expiry.", sample.drains_indefinite)
+    yield _gauge("dnsd_drains_overdue", "Drains in force for longer than the warning age.", sample.drains_overdue)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

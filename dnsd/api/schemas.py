@@ -43,6 +43,7 @@ Instant = Annotated[
 ModeName = Literal["normal", "draining", "maintenance"]
 HealthName = Literal["up", "down", "stale", "unknown"]
 MonitorName = Literal["none", "agent", "check"]
+TierName = Literal["serving", "unhealthy", "draining", "pool", "nodata", "servfail"]
 
 
 class Request(BaseModel):
@@ -88,7 +89,15 @@ class ReleaseRequest(Request):
     roles: list[str] | None = None
     holder: str | None = None
     all_holders: bool = False
+    ramp: float | None = Field(None, allow_inf_nan=False, description="Seconds in which the node comes back in steps.")
     dry_run: bool = False
+
+
+class RampInfo(Answer):
+    """An undrained node's return in steps."""
+
+    percent: int = Field(description="Of the node's full part in answers, now.")
+    ends_at: Instant = Field(description="When it has its full part.")
 
 
 class DrainInfo(Answer):
@@ -112,8 +121,12 @@ class Impact(Answer):
     """What a drain does to one pool."""
 
     pool: str
+    at: Instant | None = Field(None, description="The instant that the numbers are about, the worst; null: now.")
     serving_before: int
     serving_after: int
+    answering_before: int = Field(0, description="Nodes that answers are made of, fallbacks included.")
+    answering_after: int = 0
+    empties: bool = Field(False, description="Its answers become empty.")
     floor: str
     ok: bool
 
@@ -142,6 +155,7 @@ class DrainOutcome(Answer):
     dry_run: bool
     drain: DrainInfo | None
     released: list[DrainInfo] = []
+    ramp: RampInfo | None = Field(None, description="With which the node comes back.")
     impact: list[Impact] = []
     applied: list[AppliedBy] = []
     pending: list[PendingAt] = []
@@ -169,6 +183,7 @@ class RoleState(Answer):
     mode: ModeName
     health: HealthName
     serving: bool
+    ramp: RampInfo | None = Field(None, description="Null: it has its full part in answers.")
 
 
 class NodeInfo(Answer):
@@ -250,6 +265,7 @@ class RoleStatus(Answer):
     """How far a drain of one role has come."""
 
     mode: ModeName
+    ramp: RampInfo | None = Field(None, description="Null: no ramp is under way.")
     drains: list[DrainInfo]
     dns: DnsProgress
     applied: list[AppliedBy]
@@ -283,6 +299,7 @@ class PoolMember(Answer):
     health: HealthName
     serving: bool
     reasons: list[str] = Field(description="Why it is not serving; empty where it is.")
+    ramp: RampInfo | None = Field(None, description="Null: it has its full part in answers.")
 
 
 class PoolInfo(Answer):
@@ -295,9 +312,7 @@ class PoolInfo(Answer):
     floor: str
     max_answers: int
     when_empty: str
-    tier: Literal["serving", "unhealthy", "draining", "pool", "nodata", "servfail"] = Field(
-        description="Where the answers come from: serving nodes, or which fallback."
-    )
+    tier: TierName = Field(description="Where the answers come from: serving nodes, or which fallback.")
     serving: int
     total: int
     floor_ok: bool
@@ -375,3 +390,94 @@ class ProblemDetail(Answer):
     errors: list[FieldError] | None = Field(None, description="Everything that is wrong with the request's values.")
     impact: list[Impact] | None = None
     revision: int | None = None
+
+
+# --- explanations -----------------------------------------------------------------------------------------------
+
+
+class ExplainedAnswer(Answer):
+    """A response as a client would get it, its records in the form of master files."""
+
+    rcode: str
+    flags: list[str]
+    answer: list[str]
+    authority: list[str]
+    additional: list[str]
+
+
+class ExplainedStep(Answer):
+    """What was found at one name on the way to the answer."""
+
+    name: str
+    zone: str | None = Field(description="The zone that it is in; null: none of the server's, or not looked at.")
+    source: Literal["pool", "node-record", "zone", "delegation", "none"]
+    outcome: Literal["data", "nodata", "nxdomain", "referral", "alias", "failed", "outside", "loop", "too-long"]
+    wildcard: str | None = Field(description="The wildcard that stood in for it; null: none.")
+    target: str | None = Field(description="Where an alias leads; null: it is none.")
+    pool: str | None = Field(description="The pool's owner, where the source is one.")
+    node: str | None = Field(description="The node whose own name it is, where the source is one.")
+    text: str = Field(description="The same in plain words.")
+
+
+class ExplainedNode(Answer):
+    """Why one node is in a pool's answers or is not."""
+
+    node: str
+    addresses: list[str]
+    answered: bool = Field(description="Its addresses are in the answers now.")
+    reasons: list[str] = Field(description="Why it is in or out, in plain words; never empty.")
+    matches: bool = Field(description="It has the pool's role, and the selector takes it.")
+    mode: ModeName
+    health: HealthName
+    reported_at: Instant | None = Field(description="When its last report came; null: none did.")
+    drains: list[DrainInfo] = Field(description="Those on the pool's role, scheduled ones included.")
+    weight: int = Field(description="The weight that is in force now.")
+    share: float | None = Field(description="Of the weight of all nodes that are answered; null: it is not one.")
+    drain_breaks_floor: bool | None = Field(
+        description="Draining it now would be refused for this pool's floor; null: it does not serve."
+    )
+
+
+class ExplainedPool(Answer):
+    """What a pool answers from, and why."""
+
+    owner: str
+    role: str
+    match: dict[str, str]
+    ttl: int
+    max_answers: int
+    when_empty: str
+    tier: TierName
+    text: str = Field(description="The tier in plain words.")
+    floor: str
+    floor_ok: bool
+    serving: int
+    total: int
+    nodes: list[ExplainedNode]
+    nodes_left_out: int = Field(description="Nodes that do not match and are not listed, as there are too many.")
+
+
+class WorkerProgress(Answer):
+    """How far one answer process of this server is."""
+
+    pid: int
+    generation: int
+    applied: bool
+
+
+class Explanation(Answer):
+    """GET /v1/explain."""
+
+    name: str
+    type: str
+    client: str | None
+    at: Instant
+    revision: int
+    generation: int
+    answer: ExplainedAnswer
+    steps: list[ExplainedStep]
+    pools: list[ExplainedPool] = Field(description="The pool that answers, and then each that it falls back to.")
+    workers: list[WorkerProgress]
+    applied: list[AppliedBy]
+    pending: list[PendingAt]
+    notes: list[str]

@@ -43,17 +43,21 @@ def load_settings(path: Path) -> Settings:
     server = _check_server(document, findings, folder=path.parent)
     fleet = _check_fleet(document, findings, folder=path.parent)
     if findings.problems:
-        raise ConfigurationError(findings.problems)
+        # A zone's file may be read twice, for a zone that is declared twice.
+        raise ConfigurationError(tuple(dict.fromkeys(findings.problems)))
     return Settings(path=path, **server, **fleet, warnings=tuple(str(warning) for warning in sorted(findings.warnings)))
 
 
 def _check_server(document: Document, findings: Findings, *, folder: Path) -> dict[str, Any]:
     """Return the fields of `Settings` that are about the server itself, faulty ones with any value."""
     drain, health = document.drain, document.health
-    expiry = stale_after = 0.0
+    expiry = warn_after = stale_after = 0.0
     if drain.good("default_expiry"):
         text, place = drain.section.default_expiry, drain.at("default_expiry")
         expiry = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
+    if drain.good("warn_after"):
+        text, place = drain.section.warn_after, drain.at("warn_after")
+        warn_after = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
     if health.good("stale_after"):
         text, place = health.section.stale_after, health.at("stale_after")
         stale_after = check_duration(text, place, findings, least_seconds=LEAST_STALENESS_SECONDS)
@@ -67,6 +71,7 @@ def _check_server(document: Document, findings: Findings, *, folder: Path) -> di
         "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",
         "state_file": check_state_file(document.store, findings, folder=folder),
         "default_expiry_seconds": expiry,
+        "warn_after_seconds": warn_after,
         "stale_after_seconds": stale_after,
     }
 
@@ -78,14 +83,14 @@ def _check_fleet(document: Document, findings: Findings, *, folder: Path) -> dic
     templates = check_node_records(document.node_records, tuple(nodes.values()), findings)
     declared = declare_pools(document.pools, findings)
     pools = check_pools(declared, findings, roles=roles, nodes=tuple(nodes.values()))
-    owners = {*declared, *(owner for template in templates for owner in template.owners)}
+    owners = {*declared.by_owner, *(owner for template in templates for owner in template.owners)}
     fleet_names = frozenset(names.from_text(owner) for owner in owners)
     zones = read_zones(document.zones, findings, folder=folder, fleet_names=fleet_names)
-    pool_paths = {owner: entry.at("name") for owner, entry in declared.items()}
+    pool_paths = {owner: entry.at("name") for owner, entry in declared.by_owner.items()}
     check_names(zones, findings, pools=pool_paths, templates=templates)
     return {
         "roles": roles,
-        "zones": zones.good,
+        "zones": zones.served,
         "nodes": nodes,
         "node_records": tuple(template.spec for template in templates),
         "pools": pools,

@@ -38,6 +38,12 @@ def _count_or_text(value: object) -> object:
     raise ValueError('should be a count such as 2 or a share such as "50%"')
 
 
+def _duration_text(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    raise ValueError('should be a duration in quotes, with its unit, such as "4h", "90s" or "1d"')
+
+
 def _known_version(value: int) -> int:
     if value != FORMAT_VERSION:
         message = f"this dnsd reads version {FORMAT_VERSION}"
@@ -46,6 +52,7 @@ def _known_version(value: int) -> int:
 
 
 Ttl = Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)]  # seconds
+Duration = Annotated[str, BeforeValidator(_duration_text)]
 
 
 class Section(BaseModel):
@@ -88,13 +95,14 @@ class StoreSection(Section):
 class DrainSection(Section):
     """`[drain]`."""
 
-    default_expiry: str = "4h"
+    default_expiry: Duration = "4h"
+    warn_after: Duration = "24h"
 
 
 class HealthSection(Section):
     """`[health]`."""
 
-    stale_after: str = "30s"
+    stale_after: Duration = "30s"
 
 
 class ZoneSection(Section):

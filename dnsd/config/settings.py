@@ -58,6 +58,7 @@ class Settings:
         workers: number of answer processes, 1 or more (0 in the file has been resolved).
         zones: by folded apex.
         nodes: the configured inventory by id.
+        warn_after_seconds: the age at which a drain is overdue.
         warnings: what is odd but serves.
     """
 
@@ -77,4 +78,5 @@ class Settings:
     nodes: Mapping[str, Node]
     node_records: tuple[NodeRecordSpec, ...]
     pools: tuple[PoolSpec, ...]
+    warn_after_seconds: float = 86_400.0
     warnings: tuple[str, ...] = ()

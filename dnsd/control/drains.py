@@ -1,4 +1,4 @@
-"""Placing, changing, releasing and expiring drains."""
+"""Placing, changing, releasing and expiring drains, and the ramps that follow them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from dnsd.control.actor import Actor
 from dnsd.control.guard import impact_of
 from dnsd.control.orders import Order, order_of, released_by
 from dnsd.control.publisher import Publisher
-from dnsd.control.views import drain_infos, node_of
+from dnsd.control.ramps import check_ramp, ramps_after
+from dnsd.control.views import drain_infos, node_of, ramp_info
 from dnsd.control.writer import Decision, Moment, Writer
 from dnsd.errors import CapacityFloor, InvalidRequest, UnknownNode
 from dnsd.model.drain import ALL_ROLES, Drain, DrainKey
 from dnsd.model.state import Action, Change, Entity, HistoryEntry
+from dnsd.model.times import format_instant
 
 # The actor of what the server does by itself.
 SERVER_ACTOR = "dnsd"
@@ -58,7 +60,7 @@ class DrainService:
         return outcome.model_copy(update={"revision": revision})
 
     def _decide_placing(self, order: Order, moment: Moment, *, dry_run: bool) -> Decision[DrainOutcome]:
-        there = {drain.key: drain for drain in self._publisher.fleet.drains_of(order.node)}
+        there = {drain.key: drain for drain in self._publisher.fleet.orders_of(order.node)}
         placed, kept = _drains_for(order, there, moment)
         becomes = {**there, **{drain.key: drain for drain in placed}}
         impact: list[Impact] = []
@@ -85,7 +87,8 @@ class DrainService:
             revision=moment.revision + len(placed),
             at=moment.now,
             actor=order.actor,
-            action=Action.DRAIN_CHANGED if before else Action.DRAIN_PLACED,
+            # What takes the place of a ramp is a drain that was not there.
+            action=Action.DRAIN_PLACED if all(drain.is_ramp for drain in before) else Action.DRAIN_CHANGED,
             node=order.node,
             roles=tuple(drain.role for drain in placed),
             holder=order.holder,
@@ -116,12 +119,20 @@ class DrainService:
         self, key: str, request: ReleaseRequest, moment: Moment, *, actor: Actor
     ) -> Decision[DrainOutcome]:
         fleet = self._publisher.fleet
-        there = fleet.drains_of(key)
+        there = fleet.orders_of(key)
         if key not in fleet.nodes and not there:
             raise UnknownNode(f"there is no node {key!r}", field="node")
         self._check_roles(request.roles)
-        ended = released_by(there, key, request, actor=actor)
-        left = [drain for drain in there if drain not in ended]
+        if request.ramp is not None:
+            check_ramp(request.ramp)
+        chosen = released_by(there, key, request, actor=actor)
+        ramps: dict[DrainKey, Drain] = {}
+        if request.ramp is not None:
+            found = ramps_after(chosen, key, seconds=request.ramp, actor=actor, now=moment.now)
+            ramps = {each.key: each for each in found}
+        ended = [each for each in chosen if ramps.get(each.key) != each]
+        changes = _changes_to(ended, ramps, moment)
+        left = {**{each.key: each for each in there if each not in ended}, **ramps}
         infos = drain_infos(ended, now=moment.now, released=True)
         outcome = DrainOutcome(
             revision=moment.revision,
@@ -129,16 +140,16 @@ class DrainService:
             dry_run=request.dry_run,
             drain=infos[0] if infos else None,
             released=infos,
-            impact=impact_of(fleet, key, left, now=moment.now) if ended else [],
+            ramp=ramp_info(ramps.values(), now=moment.now),
+            impact=impact_of(fleet, key, list(left.values()), now=moment.now) if ended else [],
         )
         if request.dry_run or not ended:
             return Decision(result=outcome)
-        revision = moment.revision + len(ended)
+        became = {change.value.key: change.value for change in changes if isinstance(change.value, Drain)}
         history = [
-            _ended(Action.DRAIN_RELEASED, drains, revision, moment, actor=actor.name, all_holders=request.all_holders)
-            for drains in _by_holder(ended)
+            _ended(drains, became, moment.revision + len(ended), moment, actor=actor.name, request=request)
+            for drains in _told_together(ended)
         ]
-        changes = [Change(Entity.DRAIN, drain.key.text, None) for drain in ended]
         return Decision(result=outcome, changes=changes, history=history)
 
     def _check_roles(self, roles: Sequence[str] | None) -> None:
@@ -148,7 +159,7 @@ class DrainService:
                 raise InvalidRequest(f"unknown role {role!r}; the roles are {', '.join(known)}", field="role")
 
     async def expire(self) -> int:
-        """Remove the drains whose time is over, with an entry of history each; return how many.
+        """Remove the drains and ramps whose time is over, with an entry of history each; return how many.
 
         Raises:
             StoreUnavailable: they stay listed; their effect has ended all the same.
@@ -159,11 +170,8 @@ class DrainService:
             revision = moment.revision + len(over)
             return Decision(
                 result=len(over),
-                changes=[Change(Entity.DRAIN, drain.key.text, None) for drain in over],
-                history=[
-                    _ended(Action.DRAIN_EXPIRED, drains, revision, moment, actor=SERVER_ACTOR)
-                    for drains in _by_holder(over)
-                ],
+                changes=_changes_to(over, {}, moment),
+                history=[_ended(drains, {}, revision, moment, actor=SERVER_ACTOR) for drains in _told_together(over)],
             )
 
         return (await self._writer.write(decide))[0]
@@ -184,30 +192,60 @@ def _drains_for(order: Order, there: Mapping[DrainKey, Drain], moment: Moment) -
 
 
 def _below_floor(node: str, broken: Sequence[Impact], impact: Sequence[Impact]) -> CapacityFloor:
-    words = "; ".join(f"{each.pool} would serve {each.serving_after}, its floor is {each.floor}" for each in broken)
+    words = "; ".join(_shortfall(each) for each in broken)
     return CapacityFloor(f"draining {node} breaks a floor: {words}", impact=[each.model_dump() for each in impact])
 
 
-def _by_holder(drains: Sequence[Drain]) -> list[list[Drain]]:
-    groups: dict[tuple[str, str], list[Drain]] = {}
+def _shortfall(impact: Impact) -> str:
+    instant = "" if impact.at is None else f" from {format_instant(impact.at)} on"
+    empty = " and answer nothing" if impact.empties and impact.serving_before == 0 else ""
+    return f"{impact.pool} would serve {impact.serving_after}{empty}{instant}, its floor is {impact.floor}"
+
+
+def _changes_to(ended: Sequence[Drain], ramps: Mapping[DrainKey, Drain], moment: Moment) -> list[Change]:
+    """Return the changes that remove drains, or put the ramps that follow them in their place."""
+    changes = []
+    for revision, drain in enumerate(ended, moment.revision + 1):
+        ramp = ramps.get(drain.key)
+        value = None if ramp is None else replace(ramp, revision=revision)
+        changes.append(Change(Entity.DRAIN, drain.key.text, value))
+    return changes
+
+
+def _told_together(drains: Sequence[Drain]) -> list[list[Drain]]:
+    """Group what ends at once by node and holder, drains and ramps apart: each group is an entry of history."""
+    groups: dict[tuple[str, str, bool], list[Drain]] = {}
     for drain in drains:
-        groups.setdefault((drain.node, drain.holder), []).append(drain)
+        groups.setdefault((drain.node, drain.holder, drain.is_ramp), []).append(drain)
     return list(groups.values())
 
 
 def _ended(
-    action: Action, drains: Sequence[Drain], revision: int, moment: Moment, *, actor: str, all_holders: bool = False
+    drains: Sequence[Drain],
+    became: Mapping[DrainKey, Drain],
+    revision: int,
+    moment: Moment,
+    *,
+    actor: str,
+    request: ReleaseRequest | None = None,
 ) -> HistoryEntry:
-    """Return the entry for drains of one node and holder that ended together."""
+    """Return the entry for drains, or ramps, of one node and holder that ended together.
+
+    Args:
+        became: the ramps that follow, by key.
+        request: what released them; None: their time was over.
+    """
+    action = Action.DRAIN_EXPIRED if request is None else Action.DRAIN_RELEASED
     return HistoryEntry(
         revision=revision,
         at=moment.now,
         actor=actor,
-        action=action,
+        action=Action.RAMP_ENDED if drains[0].is_ramp else action,
         node=drains[0].node,
         roles=tuple(drain.role for drain in drains),
         holder=drains[0].holder,
         reason=drains[0].reason,
-        all_holders=all_holders,
+        all_holders=request is not None and request.all_holders,
         before=tuple(drain.to_json() for drain in drains),
+        after=tuple(became[drain.key].to_json() for drain in drains if drain.key in became),
     )

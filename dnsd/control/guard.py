@@ -7,26 +7,47 @@ a drain for tonight counts the ones that begin tonight. Pure: it reads a fleet a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dnsd.api.schemas import Impact
 from dnsd.core.fleet import Fleet
-from dnsd.core.selection import Member, holds_floor
+from dnsd.core.selection import Member, Selection, holds_floor, select
 from dnsd.model.drain import Drain, effective_mode
 from dnsd.model.pool import PoolSpec
 
 DrainsOf = Callable[[str], Iterable[Drain]]
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A fleet as certain drains make it at an instant, with the health of now."""
+
+    fleet: Fleet
+    drains_of: DrainsOf
+    instant: float
+
+    def members(self, pool: PoolSpec) -> list[Member]:
+        return [
+            replace(member, mode=effective_mode(self.drains_of(member.node.id), role=pool.role, now=self.instant))
+            for member in self.fleet.members_of(pool.owner)
+        ]
+
+    def selection(self, owner: str) -> Selection:
+        pool = self.fleet.pools[owner]
+        return select(pool, self.members(pool), fallback=self.selection)
+
+
 def impact_of(fleet: Fleet, node: str, drains: Sequence[Drain], *, now: float) -> list[Impact]:
     """Return what each pool serves before and after a node's drains become these.
 
     Args:
-        drains: all drains that the node would then have, scheduled ones included.
+        drains: all drains that the node would then have, scheduled ones included. Ramps may be among them: a node that
+            comes back by a ramp serves in full.
         now: instant; nothing before it counts.
 
     Returns:
-        One entry for each pool whose serving nodes change at some instant, at the instant that is worst for it.
+        One entry for each pool whose serving nodes change at some instant, or whose answers become empty, at the
+        instant that is worst for it.
     """
 
     def before(other: str) -> Iterable[Drain]:
@@ -37,12 +58,15 @@ def impact_of(fleet: Fleet, node: str, drains: Sequence[Drain], *, now: float) -
 
     found = []
     for pool in fleet.pools_of(node):
-        members = fleet.members_of(pool.owner)
-        instants = _instants((*fleet.drains_of(node), *drains), (d for m in members for d in after(m.node.id)), now)
-        impacts = (_compare(pool, members, before, after, instant) for instant in instants)
-        changed = [impact for impact in impacts if impact.serving_before != impact.serving_after]
+        others = (drain for member in fleet.members_of(pool.owner) for drain in after(member.node.id))
+        instants = _instants((*fleet.drains_of(node), *drains), others, now)
+        impacts = [
+            _compare(pool, _View(fleet, before, instant), _View(fleet, after, instant), now=now) for instant in instants
+        ]
+        changed = [impact for impact in impacts if impact.serving_before != impact.serving_after or impact.empties]
         if changed:
-            found.append(min(changed, key=lambda impact: (impact.ok, impact.serving_after)))
+            # Of those that are equally bad the earliest.
+            found.append(min(changed, key=lambda impact: (impact.ok, impact.serving_after, impact.answering_after)))
     return found
 
 
@@ -52,24 +76,27 @@ def _instants(changed: Iterable[Drain], others: Iterable[Drain], now: float) -> 
     return sorted(starts | {now})
 
 
-def _compare(pool: PoolSpec, members: Sequence[Member], before: DrainsOf, after: DrainsOf, instant: float) -> Impact:
-    was = _at(pool, members, before, instant)
-    becomes = _at(pool, members, after, instant)
-    serving_before = sum(member.serving for member in was)
-    serving_after = sum(member.serving for member in becomes)
+def _compare(pool: PoolSpec, was: _View, becomes: _View, *, now: float) -> Impact:
+    members = becomes.members(pool)
+    serving_before = sum(member.serving for member in was.members(pool))
+    serving_after = sum(member.serving for member in members)
+    answering_before = len(was.selection(pool.owner).members)
+    answering_after = len(becomes.selection(pool.owner).members)
+    empties = answering_before > 0 and answering_after == 0
+    if empties:
+        # Also where nothing served before: the last nodes that drain, or that may be alive, are an answer.
+        ok = pool.floor.holds(serving=0, serving_weight=0, total_weight=1)
+    else:
+        # Whoever gives capacity back is never held up by a floor that was broken before.
+        ok = serving_after >= serving_before or holds_floor(pool, members)
     return Impact(
         pool=pool.owner,
+        at=None if was.instant <= now else was.instant,
         serving_before=serving_before,
         serving_after=serving_after,
+        answering_before=answering_before,
+        answering_after=answering_after,
+        empties=empties,
         floor=pool.floor.text,
-        # Whoever gives capacity back is never held up by a floor that was broken before.
-        ok=serving_after >= serving_before or holds_floor(pool, becomes),
+        ok=ok,
     )
-
-
-def _at(pool: PoolSpec, members: Iterable[Member], drains_of: DrainsOf, instant: float) -> list[Member]:
-    """Return the members with the modes of that instant, and the health of now."""
-    return [
-        replace(member, mode=effective_mode(drains_of(member.node.id), role=pool.role, now=instant))
-        for member in members
-    ]

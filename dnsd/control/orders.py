@@ -49,7 +49,7 @@ class Order:
 
     def drain_for(self, role: str, earlier: Drain | None, *, now: float, revision: int) -> Drain | None:
         """Return the drain that a role gets, or None where the earlier one says the same already."""
-        if earlier is not None and earlier.expired(now):
+        if earlier is not None and (earlier.is_ramp or earlier.expired(now)):
             earlier = None
         starts_at = self.starts_at
         if earlier is not None and starts_at <= now and earlier.starts_at <= now:
@@ -144,10 +144,10 @@ def holder_of(asked: str | None, actor: Actor) -> str:
 
 
 def released_by(drains: Sequence[Drain], node: str, request: ReleaseRequest, *, actor: Actor) -> list[Drain]:
-    """Return the drains that a request to release ends; none where there is nothing to release.
+    """Return the drains and ramps that a request to release ends; none where there is nothing to release.
 
     Args:
-        drains: all drains of the node.
+        drains: all drains and ramps of the node.
 
     Raises:
         InvalidRequest: it names a holder that has none there, or a role that cannot be released by itself.
@@ -159,13 +159,13 @@ def released_by(drains: Sequence[Drain], node: str, request: ReleaseRequest, *, 
         holder = holder_of(request.holder, actor)
         chosen = [drain for drain in drains if drain.holder == holder]
         # Where nobody holds any, it is a repetition; where others do, more likely a mistyped name.
-        if request.holder is not None and drains and not chosen:
-            others = ", ".join(sorted({drain.holder for drain in drains}))
+        others = ", ".join(sorted({drain.holder for drain in drains if not drain.is_ramp}))
+        if request.holder is not None and others and not chosen:
             raise InvalidRequest(f"{holder} holds no drain on {node}; those there are held by {others}", field="holder")
     if request.roles is None or request.roles == [ALL_ROLES]:
         return chosen
     ended = [drain for drain in chosen if drain.role in request.roles]
-    whole = next((drain for drain in chosen if drain.role == ALL_ROLES), None)
+    whole = next((drain for drain in chosen if drain.role == ALL_ROLES and not drain.is_ramp), None)
     if whole is not None and not ended:
         raise InvalidRequest(
             f"{whole.holder} drained all roles of {node} at once: release that whole, then drain some roles",

@@ -36,6 +36,7 @@ from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
 from dnsd.control.follower import Follower
 from dnsd.control.inventory import Inventory
+from dnsd.control.overdue import OverdueWatch
 from dnsd.control.publisher import Publisher
 from dnsd.control.status import StatusReader
 from dnsd.control.storehealth import StoreHealth
@@ -118,7 +119,8 @@ class ControlPlane:
             settings.server_id, store, self.publisher, health=health, clock=clock, steady=steady
         )
         self._status = StatusReader(self.publisher, self._consumers, health)
-        self._timekeeper = Timekeeper(self.publisher, self._drains, clock=clock)
+        overdue = OverdueWatch(self.publisher, self.hub, warn_after=lambda: self.settings.warn_after_seconds)
+        self._timekeeper = Timekeeper(self.publisher, self._drains, overdue, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -245,13 +247,13 @@ class ControlPlane:
 
     def pools(self) -> list[PoolInfo]:
         """Return every pool, in the order of the configuration."""
-        fleet = self.publisher.fleet
-        return [pool_info(fleet, pool) for pool in fleet.pools.values()]
+        fleet, now = self.publisher.fleet, self.clock()
+        return [pool_info(fleet, pool, now=now) for pool in fleet.pools.values()]
 
     def pool(self, owner: str) -> PoolInfo:
         """Return one pool."""
         fleet = self.publisher.fleet
-        return pool_info(fleet, pool_of(fleet, owner))
+        return pool_info(fleet, pool_of(fleet, owner), now=self.clock())
 
     def status(self, node: str) -> NodeStatus:
         """Return how far a node's drain has come."""

@@ -14,7 +14,7 @@ from dnsd.control.consumers import Consumers
 from dnsd.control.progress import Departure
 from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
-from dnsd.control.views import MODE_NAMES, drain_infos, node_of
+from dnsd.control.views import MODE_NAMES, drain_infos, node_of, ramp_info
 from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Monitor, Node
 from dnsd.model.report import Report
@@ -80,6 +80,7 @@ class StatusReader:
         ]
         return RoleStatus(
             mode=MODE_NAMES[mode],
+            ramp=ramp_info(fleet.orders_of(node.id), role=role, now=now),
             drains=drain_infos(drains, now=now),
             dns=DnsProgress(
                 withdrawn_at=departure.withdrawn_at,

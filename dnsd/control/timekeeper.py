@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from dnsd.control.drains import DrainService
+from dnsd.control.overdue import OverdueWatch
 from dnsd.control.publisher import Publisher
 from dnsd.errors import StoreUnavailable
 
@@ -24,11 +25,14 @@ RETRY_SECONDS = 1.0
 
 
 class Timekeeper:
-    """Publishes what time has changed, and has expired drains removed from the store."""
+    """Publishes what time has changed, tells of overdue drains, and has expired ones removed from the store."""
 
-    def __init__(self, publisher: Publisher, drains: DrainService, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, publisher: Publisher, drains: DrainService, overdue: OverdueWatch, *, clock: Callable[[], float]
+    ) -> None:
         self._publisher = publisher
         self._drains = drains
+        self._overdue = overdue
         self._clock = clock
 
     async def run(self) -> None:
@@ -37,6 +41,7 @@ class Timekeeper:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._publisher.tick()
+                self._overdue.look(self._clock())
                 if self._publisher.fleet.expired_drains(self._clock()) and (removal is None or removal.done()):
                     removal = group.create_task(self._remove_expired())
                 await self._sleep()

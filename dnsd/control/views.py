@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from dnsd.api.schemas import DrainInfo, HistoryInfo, ModeName, NodeInfo, PoolInfo, PoolMember, RoleState
+from dnsd.api.schemas import DrainInfo, HistoryInfo, ModeName, NodeInfo, PoolInfo, PoolMember, RampInfo, RoleState
 from dnsd.core.compile import FAMILIES
 from dnsd.core.fleet import Fleet
 from dnsd.core.names import from_text
 from dnsd.core.selection import Selection, holds_floor
 from dnsd.errors import UnknownNode, UnknownPool
-from dnsd.model.drain import Drain, Mode
+from dnsd.model.drain import Drain, Mode, ramp_of
 from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec, WhenEmpty
 from dnsd.model.state import HistoryEntry
@@ -43,7 +43,8 @@ def node_info(fleet: Fleet, node: Node, *, now: float) -> NodeInfo:
         mode = fleet.mode_of(node.id, role, now=now)
         health = fleet.health_of(node, role, now=now)
         serving = mode is Mode.NORMAL and health.serves and node.weight > 0
-        roles[role] = RoleState(mode=MODE_NAMES[mode], health=health.value, serving=serving)
+        ramp = ramp_info(fleet.orders_of(node.id), role=role, now=now)
+        roles[role] = RoleState(mode=MODE_NAMES[mode], health=health.value, serving=serving, ramp=ramp)
     report = fleet.reports.get(node.id)
     return NodeInfo(
         id=node.id,
@@ -91,6 +92,17 @@ def _drain_info(group: list[Drain], *, now: float, released: bool) -> DrainInfo:
     )
 
 
+def ramp_info(orders: Iterable[Drain], *, now: float, role: str | None = None) -> RampInfo | None:
+    """Return how far the ramps of a node have come in a role; None where none runs.
+
+    Args:
+        orders: drains and ramps of one node.
+        role: None: any.
+    """
+    ramp = ramp_of(orders, role=role, now=now)
+    return None if ramp is None else RampInfo(percent=round(ramp.share * 100), ends_at=ramp.ends_at)
+
+
 def pool_of(fleet: Fleet, owner: str) -> PoolSpec:
     """Return a pool by its owner name, in any case, with or without its final dot.
 
@@ -103,11 +115,15 @@ def pool_of(fleet: Fleet, owner: str) -> PoolSpec:
     return pool
 
 
-def pool_info(fleet: Fleet, pool: PoolSpec) -> PoolInfo:
+def fallback_text(pool: PoolSpec) -> str:
+    """Write a pool's `when_empty` as the configuration does."""
+    return f"pool:{pool.fallback}" if pool.when_empty is WhenEmpty.POOL else pool.when_empty.value
+
+
+def pool_info(fleet: Fleet, pool: PoolSpec, *, now: float) -> PoolInfo:
     """Return a pool with its members, why each is in or out, and what is answered now."""
     members = fleet.members_of(pool.owner)
     selection = fleet.selection_of(pool.owner)
-    fallback = f"pool:{pool.fallback}" if pool.when_empty is WhenEmpty.POOL else pool.when_empty.value
     return PoolInfo(
         owner=pool.owner,
         role=pool.role,
@@ -115,7 +131,7 @@ def pool_info(fleet: Fleet, pool: PoolSpec) -> PoolInfo:
         ttl=pool.ttl,
         floor=pool.floor.text,
         max_answers=pool.max_answers,
-        when_empty=fallback,
+        when_empty=fallback_text(pool),
         tier=selection.tier.value,
         serving=sum(member.serving for member in members),
         total=len(members),
@@ -130,6 +146,7 @@ def pool_info(fleet: Fleet, pool: PoolSpec) -> PoolInfo:
                 health=member.health.value,
                 serving=member.serving,
                 reasons=list(member.reasons),
+                ramp=ramp_info(fleet.orders_of(member.node.id), role=pool.role, now=now),
             )
             for member in members
         ],

@@ -33,10 +33,9 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         pool_members=members,
         pool_fail_open={owner: fleet.selection_of(owner).tier.fails_open for owner in fleet.pools},
         drains=Counter((drain.mode.text, drain.role) for drain in active),
-        drain_age_seconds={
-            (drain.node, drain.role, drain.holder): now - max(drain.starts_at, drain.created_at) for drain in active
-        },
+        drain_age_seconds={(drain.node, drain.role, drain.holder): now - drain.effective_since for drain in active},
         drains_indefinite=sum(drain.expires_at is None for drain in fleet.all_drains()),
+        drains_overdue=sum(drain.overdue(now, after=plane.settings.warn_after_seconds) for drain in active),
         store_up=plane.store_health.up,
         state_age_seconds=max(0.0, now - plane.store_health.seen_at),
         worker_restarts=plane.workers.restarts,

@@ -6,9 +6,9 @@ import pytest
 
 from dnsd.api.schemas import Impact
 from dnsd.control.guard import impact_of
-from dnsd.model.drain import Drain
+from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Monitor
-from dnsd.model.pool import Floor
+from dnsd.model.pool import Floor, WhenEmpty
 from tests.support.fleets import NOW, drain, fleet_of, node, pool
 
 EDGE = "edge.example.org."
@@ -29,7 +29,13 @@ def test_a_floor_counts_nodes_or_weight_over_all_drains(floor: int | str, draine
     (found,) = impact(floor, [drain(name) for name in drained], drain("a"))
     serving = 4 - len(drained)
     assert found == Impact(
-        pool=EDGE, serving_before=serving, serving_after=serving - 1, floor=Floor.of(floor).text, ok=ok
+        pool=EDGE,
+        serving_before=serving,
+        serving_after=serving - 1,
+        answering_before=serving,
+        answering_after=serving - 1,
+        floor=Floor.of(floor).text,
+        ok=ok,
     )
 
 
@@ -65,6 +71,54 @@ def test_a_second_drain_of_a_drained_node_has_no_impact() -> None:
 def test_giving_capacity_back_is_never_refused() -> None:
     """With a floor that is broken anyway, a release is fine and shows what it brings."""
     fleet = fleet_of(NODES, [pool(floor=Floor.of(4))], [drain("a"), drain("b")])
-    assert impact_of(fleet, "a", [], now=NOW) == [
-        Impact(pool=EDGE, serving_before=2, serving_after=3, floor="4", ok=True)
-    ]
+    counts = {"serving_before": 2, "serving_after": 3, "answering_before": 2, "answering_after": 3}
+    assert impact_of(fleet, "a", [], now=NOW) == [Impact(pool=EDGE, **counts, floor="4", ok=True)]
+
+
+def test_the_numbers_of_a_later_instant_say_so() -> None:
+    """The worst instant is named where it is not now; of instants that are equally bad, the earliest is meant."""
+    tonight = drain("b", starts_at=NOW + 100)
+    (found,) = impact(3, [tonight], drain("a"))
+    assert (found.at, found.serving_before, found.serving_after, found.ok) == (NOW + 100, 3, 2, False)
+    (found,) = impact(1, [], drain("a", starts_at=NOW + 50))
+    assert (found.at, found.serving_before, found.serving_after) == (NOW + 50, 4, 3)
+    (found,) = impact(1, [], drain("a"))
+    assert found.at is None
+
+
+def test_a_node_that_comes_back_by_a_ramp_serves_in_full_for_a_floor() -> None:
+    """A ramp takes no capacity away, neither its own node's nor from what others may drain."""
+    ramp = drain("b", mode=Mode.NORMAL, expires_at=NOW + 300)
+    assert [each.ok for each in impact(3, [ramp], drain("a"))] == [True]
+    fleet = fleet_of(NODES, [pool(floor=Floor.of(4))], [drain("a")])
+    ramp = drain("a", mode=Mode.NORMAL, expires_at=NOW + 300)
+    assert [each.serving_after for each in impact_of(fleet, "a", [ramp], now=NOW)] == [4]
+
+
+@pytest.mark.parametrize(("floor", "ok"), [(1, False), ("1%", False), (0, True), ("0%", True)])
+def test_the_last_draining_nodes_of_a_pool_that_answers_with_them_do_not_go_unsaid(
+    floor: int | str, *, ok: bool
+) -> None:
+    """Maintenance in place of draining empties the answers though nothing served before: shown, refused above 0."""
+    spec = pool(floor=Floor.of(floor), when_empty=WhenEmpty.DRAINING)
+    fleet = fleet_of(NODES[:2], [spec], [drain("a"), drain("b", mode=Mode.MAINTENANCE)])
+    (found,) = impact_of(fleet, "a", [drain("a", mode=Mode.MAINTENANCE)], now=NOW)
+    assert (found.serving_before, found.serving_after) == (0, 0)
+    assert (found.answering_before, found.answering_after, found.empties, found.ok) == (1, 0, True, ok)
+
+
+def test_one_of_several_draining_nodes_may_go_to_maintenance() -> None:
+    """Answers that another node still fills are not emptied, and nothing is said of them."""
+    spec = pool(when_empty=WhenEmpty.DRAINING)
+    fleet = fleet_of(NODES[:2], [spec], [drain("a"), drain("b")])
+    assert impact_of(fleet, "a", [drain("a", mode=Mode.MAINTENANCE)], now=NOW) == []
+
+
+def test_answers_from_another_pool_are_not_empty() -> None:
+    """A pool that falls back to one that serves keeps answering when its own last draining node goes."""
+    other = pool("other.example.org.", role="ingest", floor=Floor.of(0))
+    spec = pool(floor=Floor.of(1), when_empty=WhenEmpty.POOL, fallback=other.owner)
+    nodes = [node("a"), node("z", roles=("ingest",))]
+    fleet = fleet_of(nodes, [other, spec])
+    (found,) = impact_of(fleet, "a", [drain("a")], now=NOW)
+    assert (found.serving_after, found.answering_after, found.empties, found.ok) == (0, 1, False, False)
