@@ -35,8 +35,18 @@ from dnsd.config.schema import (
     ZoneSection,
 )
 from dnsd.errors import ConfigurationError, Problem
+from dnsd.zonefile.files import read_regular, why_unreadable
 
 SectionT = TypeVar("SectionT", bound=Section)
+
+# In the words of the file's author; pydantic has its own for the rest.
+_EXPECTED = {
+    "string_type": "should be text, in quotes",
+    "int_type": "should be an integer",
+    "float_type": "should be a number",
+    "list_type": "should be a list, in brackets",
+    "dict_type": "should be a table, in braces",
+}
 
 _SYNTAX_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -46,7 +56,7 @@ class Entry(Generic[SectionT]):
     """A section, and where it stands.
 
     Args:
-        section: its fields; one that is faulty has its default, or is missing.
+        section: its fields; one that is faulty has its default, is missing, or is a list with faulty items in it.
         path: of its table.
         faulty: fields about which a problem is already reported.
     """
@@ -58,6 +68,11 @@ class Entry(Generic[SectionT]):
     def good(self, *fields: str) -> bool:
         """Say whether all these fields are there and of the right type."""
         return not self.faulty.intersection(fields)
+
+    def texts(self, field: str) -> list[tuple[int, str]]:
+        """Return the good items of a list of text with their indices, whatever the others are."""
+        value = getattr(self.section, field, None)
+        return [(index, item) for index, item in enumerate(value or ()) if isinstance(item, str)]
 
     def at(self, *keys: str | int) -> Path:
         """Return the path of a key in it."""
@@ -91,12 +106,11 @@ def parse_toml(path: FilePath) -> tuple[dict[str, Any], Findings]:
         ConfigurationError: it cannot be read or is not TOML.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise _unusable(path, 0, "not-utf8", f"the file is not UTF-8 text (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise _unusable(path, 0, "unreadable", f"the file cannot be read: {reason}") from None
+        raise _unusable(path, 0, "unreadable", f"the file cannot be read: {why_unreadable(error)}") from None
     try:
         return tomllib.loads(text), Findings(str(path), locate_keys(text))
     except RecursionError:
@@ -119,7 +133,7 @@ def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
     top = {key: value for key, value in data.items() if key not in tables}
     reader = _Reader(data, findings)
     admin = dict(reader.table("admin"))
-    tokens = reader.items(admin.pop("token", []), ("admin", "token"))
+    tokens = admin.pop("token", [])
     return Document(
         top=reader.entry(TopSection, top, (), known=tables),
         server=reader.entry(ServerSection, reader.table("server"), ("server",)),
@@ -127,11 +141,11 @@ def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
         store=reader.entry(StoreSection, reader.table("store"), ("store",)),
         drain=reader.entry(DrainSection, reader.table("drain"), ("drain",)),
         health=reader.entry(HealthSection, reader.table("health"), ("health",)),
-        tokens=tuple(reader.entry(TokenSection, item, path) for item, path in tokens),
-        zones=reader.entries(ZoneSection, "zone"),
-        nodes=reader.entries(NodeSection, "node"),
-        node_records=reader.entries(NodeRecordSection, "node_record"),
-        pools=reader.entries(PoolSection, "pool"),
+        tokens=reader.entries(TokenSection, tokens, ("admin", "token")),
+        zones=reader.entries(ZoneSection, data.get("zone", []), ("zone",)),
+        nodes=reader.entries(NodeSection, data.get("node", []), ("node",)),
+        node_records=reader.entries(NodeRecordSection, data.get("node_record", []), ("node_record",)),
+        pools=reader.entries(PoolSection, data.get("pool", []), ("pool",)),
     )
 
 
@@ -149,18 +163,19 @@ class _Reader:
         self._findings.problem((name,), "wrong-type", message=f"should be a table, [{name}]")
         return {}
 
-    def items(self, value: object, path: Path) -> list[tuple[dict[str, Any], Path]]:
+    def entries(self, model: type[SectionT], value: object, path: Path) -> tuple[Entry[SectionT], ...]:
+        """Return an entry for each item; one that is no table is all faulty, so that nobody takes it for missing."""
         items = value if isinstance(value, list) else [value]
-        good = [(item, (*path, index)) for index, item in enumerate(items) if isinstance(item, dict)]
-        if not isinstance(value, list) or len(good) < len(items):
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in items):
             header = ".".join(str(part) for part in path)
             self._findings.problem(path, "wrong-type", message=f"should be an array of tables, [[{header}]]")
-            return []
-        return good
-
-    def entries(self, model: type[SectionT], name: str) -> tuple[Entry[SectionT], ...]:
-        items = self.items(self._data.get(name, []), (name,))
-        return tuple(self.entry(model, item, path) for item, path in items)
+        places = [(*path, index) for index in range(len(items))] if isinstance(value, list) else [path]
+        return tuple(
+            self.entry(model, item, place)
+            if isinstance(item, dict)
+            else Entry(cast(SectionT, model.model_construct(None)), place, frozenset(model.model_fields))
+            for item, place in zip(items, places, strict=True)
+        )
 
     def entry(
         self, model: type[SectionT], data: Mapping[str, Any], path: Path, *, known: Iterable[str] = ()
@@ -170,10 +185,14 @@ class _Reader:
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
         faulty: set[str] = set()
+        unusable: set[str] = set()
         for detail in details:
-            faulty.add(str(detail["loc"][0]) if detail["loc"] else "")
+            field = str(detail["loc"][0]) if detail["loc"] else ""
+            faulty.add(field)
+            if len(detail["loc"]) < 2 or not isinstance(detail["loc"][1], int):
+                unusable.add(field)
             self._report(detail, path, known=[*model.model_fields, *known])
-        good = {key: value for key, value in data.items() if key not in faulty}
+        good = {key: value for key, value in data.items() if key not in unusable}
         return Entry(cast(SectionT, model.model_construct(None, **good)), path, frozenset(faulty))
 
     def _report(self, detail: ErrorDetails, path: Path, *, known: list[str]) -> None:
@@ -186,5 +205,5 @@ class _Reader:
             self._findings.problem(place, "unknown-key", message=f'there is no key "{place[-1]}" here{hint}')
         else:
             problem_id = "wrong-type" if kind.endswith("_type") or kind == "value_error" else "bad-value"
-            message = message.removeprefix("Value error, ").removeprefix("Input ")
+            message = _EXPECTED.get(kind, message.removeprefix("Value error, ").removeprefix("Input "))
             self._findings.problem(place, problem_id, message=message)

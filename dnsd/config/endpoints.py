@@ -35,10 +35,8 @@ def parse_endpoint(text: str) -> Endpoint:
 
 def check_listen(server: Entry[ServerSection], findings: Findings) -> tuple[Endpoint, ...]:
     """Return the addresses that DNS listens on; problems go to the findings."""
-    if not server.good("listen"):
-        return ()
     found: list[Endpoint] = []
-    for index, text in enumerate(server.section.listen):
+    for index, text in server.texts("listen"):
         path = server.at("listen", index)
         endpoint = _endpoint(text, path, findings)
         if endpoint is None:
@@ -49,7 +47,7 @@ def check_listen(server: Entry[ServerSection], findings: Findings) -> tuple[Endp
         if endpoint in found:
             findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already")
         found.append(endpoint)
-    if not server.section.listen:
+    if server.good("listen") and not server.section.listen:
         findings.problem(server.at("listen"), "bad-value", message="name at least one address to listen on")
     return tuple(found)
 

@@ -15,18 +15,19 @@ from dnsd.model.node import NODE_ID, ROLE, Monitor, Node, canonical_address
 
 def check_roles(top: Entry[TopSection], findings: Findings) -> tuple[str, ...]:
     """Return the roles that nodes may have."""
-    if not top.good("roles"):
-        return ()
-    roles = top.section.roles
-    for index, role in enumerate(roles):
+    seen: list[str] = []
+    for index, role in top.texts("roles"):
         if not ROLE.fullmatch(role):
             message = f"{role!r} is not a role: 1 to 63 letters, digits, hyphens and underscores"
             findings.problem(top.at("roles", index), "bad-role", message=message)
-        elif role in roles[:index]:
+        elif role in seen:
             findings.problem(top.at("roles", index), "duplicate-role", message=f'"{role}" is listed already')
-    if not roles:
+        seen.append(role)
+    if not top.good("roles"):
+        return ()  # the faulty one may be any
+    if not seen:
         findings.problem(top.at("roles"), "bad-value", message="name at least one role")
-    return tuple(roles)
+    return tuple(seen)
 
 
 def check_role(role: str, path: Path, findings: Findings, *, roles: Sequence[str]) -> None:
@@ -43,13 +44,16 @@ def check_role(role: str, path: Path, findings: Findings, *, roles: Sequence[str
 def check_nodes(
     entries: Sequence[Entry[NodeSection]], findings: Findings, *, roles: Sequence[str]
 ) -> tuple[Node | None, ...]:
-    """Return the node of each entry, or None where the entry cannot make one; problems go to the findings."""
+    """Return the node of each entry; problems go to the findings.
+
+    A node has nothing where its entry is faulty, so that what can be known of its names is known. An entry without
+    a good id makes no node.
+    """
     lines: dict[str, int] = {}
     for entry in entries:
         if entry.good("id"):
             _check_id(entry, findings, lines=lines)
-        if entry.good("roles"):
-            _check_roles_of(entry, findings, roles=roles)
+        _check_roles_of(entry, findings, roles=roles)
         if entry.good("location"):
             _check_location(entry, findings)
         if entry.good("monitor") and entry.section.monitor == "check":
@@ -74,14 +78,15 @@ def _check_id(entry: Entry[NodeSection], findings: Findings, *, lines: dict[str,
 
 
 def _check_roles_of(entry: Entry[NodeSection], findings: Findings, *, roles: Sequence[str]) -> None:
-    own = entry.section.roles
-    for index, role in enumerate(own):
+    seen: list[str] = []
+    for index, role in entry.texts("roles"):
         path = entry.at("roles", index)
-        if role in own[:index]:
+        if role in seen:
             findings.problem(path, "duplicate-role", message=f'"{role}" is listed already')
         else:
             check_role(role, path, findings, roles=roles)
-    if not own:
+        seen.append(role)
+    if entry.good("roles") and not seen:
         findings.problem(entry.at("roles"), "bad-value", message="a node has at least one role")
 
 
@@ -97,7 +102,7 @@ def _check_location(entry: Entry[NodeSection], findings: Findings) -> None:
 
 def _addresses(entry: Entry[NodeSection], findings: Findings) -> tuple[str, ...]:
     found: list[str] = []
-    for index, text in enumerate(entry.section.addresses):
+    for index, text in entry.texts("addresses"):
         path = entry.at("addresses", index)
         try:
             address = canonical_address(text)
@@ -109,26 +114,24 @@ def _addresses(entry: Entry[NodeSection], findings: Findings) -> tuple[str, ...]
         elif address in found:
             findings.problem(path, "duplicate-address", message=f"{address} is listed already")
         found.append(address)
-    if not entry.section.addresses:
+    if entry.good("addresses") and not entry.section.addresses:
         findings.problem(entry.at("addresses"), "bad-value", message="a node has at least one address")
     return tuple(found)
 
 
 def _node(entry: Entry[NodeSection], findings: Findings) -> Node | None:
     section = entry.section
-    addresses = _addresses(entry, findings) if entry.good("addresses") else ()
-    if entry.faulty:
+    addresses = _addresses(entry, findings)
+    if not entry.good("id"):
         return None
-    location = section.location
+    good = {name: getattr(section, name) for name in ("region", "cluster", "weight", "labels") if entry.good(name)}
+    location = section.location if entry.good("location") else None
     return Node(
         id=section.id,
         addresses=addresses,
-        roles=tuple(section.roles),
-        region=section.region,
-        cluster=section.cluster,
+        roles=tuple(role for _, role in entry.texts("roles")),
         location=(location[0], location[1]) if location and len(location) == 2 else None,
-        weight=section.weight,
-        labels=dict(section.labels),
-        monitor=Monitor(section.monitor),
+        monitor=Monitor(section.monitor) if entry.good("monitor") else Monitor.NONE,
         configured=True,
+        **good,
     )

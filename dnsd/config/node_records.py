@@ -21,12 +21,12 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template that can be rendered.
+    """A template.
 
     Args:
         path: of its `name` in the file.
-        sample: the name of a made-up node, to tell whether any name of the template lies in a zone.
-        owners: folded names of the configured nodes.
+        sample: the name of a made-up node, to tell without any whether the template's names lie in a zone.
+        owners: folded names of the configured nodes; none where the template is faulty.
     """
 
     spec: NodeRecordSpec
@@ -48,22 +48,22 @@ def check_node_records(
     for entry in entries:
         if not entry.good("name"):
             continue
+        renders = _check_fields(entry, findings)
         sample = _sample(entry, findings)
         if sample is None:
             continue
         name = entry.section.name
         ttl = {"ttl": entry.section.ttl} if entry.good("ttl") else {}
         spec = NodeRecordSpec(template=name if name.endswith(".") else name + ".", **ttl)
-        owners = _owners(spec, nodes, entry.at("name"), findings, holders=holders)
+        owners = _owners(spec, nodes if renders else (), entry.at("name"), findings, holders=holders)
         templates.append(Template(spec, entry.at("name"), sample, owners))
     return tuple(templates)
 
 
-def _sample(entry: Entry[NodeRecordSection], findings: Findings) -> str | None:
-    """Return the name of a made-up node, or None where the template is faulty."""
-    template = entry.section.name
+def _check_fields(entry: Entry[NodeRecordSection], findings: Findings) -> bool:
+    """Say whether nodes can be put into the template; if not, why goes to the findings."""
     path = entry.at("name")
-    fields = _FIELD.findall(template)
+    fields = _FIELD.findall(entry.section.name)
     unknown = [name for name in fields if name not in FIELDS]
     for name in unknown:
         hint = suggestion(name, known=FIELDS) or f"; there are {', '.join(FIELDS)}"
@@ -71,12 +71,15 @@ def _sample(entry: Entry[NodeRecordSection], findings: Findings) -> str | None:
     if not fields:
         message = 'the template names no field, so that every node would get the same name; write "{id}."'
         findings.problem(path, "template-without-field", message=message)
-    if unknown or not fields:
-        return None
+    return bool(fields) and not unknown
+
+
+def _sample(entry: Entry[NodeRecordSection], findings: Findings) -> str | None:
+    """Return the name of a made-up node, or None where the template makes no names."""
     try:
-        return qualified(_FIELD.sub("x", template))
+        return qualified(_FIELD.sub("x", entry.section.name))
     except ValueError as error:
-        findings.problem(path, "bad-name", message=str(error))
+        findings.problem(entry.at("name"), "bad-name", message=str(error))
         return None
 
 

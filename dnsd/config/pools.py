@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings, suggestion
@@ -15,28 +16,57 @@ from dnsd.model.pool import Floor, PoolSpec, WhenEmpty
 _FALLBACK = "pool:"
 _OWN_KEYS = ("region", "cluster")
 
+# More nodes than any fleet has are a slip of the pen. Unit: nodes.
+MAX_FLOOR = 1_000_000
 
-def declare_pools(entries: Sequence[Entry[PoolSection]], findings: Findings) -> dict[str, Entry[PoolSection]]:
-    """Return the pools by owner, fully qualified and folded; bad and repeated owners go to the findings."""
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPools:
+    """The pools by their names.
+
+    Args:
+        by_owner: fully qualified and folded; of several of one name, the first.
+        others: those whose owner is not known, and repeated ones.
+        complete: every owner is known.
+    """
+
+    by_owner: Mapping[str, Entry[PoolSection]]
+    others: tuple[Entry[PoolSection], ...]
+    complete: bool
+
+
+def declare_pools(entries: Sequence[Entry[PoolSection]], findings: Findings) -> DeclaredPools:
+    """Return the pools; bad and repeated owners go to the findings."""
     pools: dict[str, Entry[PoolSection]] = {}
+    others: list[Entry[PoolSection]] = []
+    complete = True
     for entry in entries:
-        if not entry.good("name"):
-            continue
-        try:
-            owner = qualified(entry.section.name)
-        except ValueError as error:
-            findings.problem(entry.at("name"), "bad-name", message=str(error))
-            continue
-        if owner in pools:
+        owner = _owner(entry, findings)
+        if owner is None:
+            complete = False
+            others.append(entry)
+        elif owner in pools:
             line = findings.line(pools[owner].at("name"))
             message = f"there is a pool {owner} already, in line {line}"
             findings.problem(entry.at("name"), "duplicate-pool", message=message)
-        pools.setdefault(owner, entry)
-    return pools
+            others.append(entry)
+        else:
+            pools[owner] = entry
+    return DeclaredPools(pools, tuple(others), complete)
+
+
+def _owner(entry: Entry[PoolSection], findings: Findings) -> str | None:
+    if not entry.good("name"):
+        return None
+    try:
+        return qualified(entry.section.name)
+    except ValueError as error:
+        findings.problem(entry.at("name"), "bad-name", message=str(error))
+        return None
 
 
 def check_pools(
-    pools: Mapping[str, Entry[PoolSection]], findings: Findings, *, roles: Sequence[str], nodes: Sequence[Node]
+    pools: DeclaredPools, findings: Findings, *, roles: Sequence[str], nodes: Sequence[Node]
 ) -> tuple[PoolSpec, ...]:
     """Return the pools without their faults; problems go to the findings.
 
@@ -45,26 +75,26 @@ def check_pools(
         nodes: the configured nodes, for the warnings.
     """
     specs = []
-    fallbacks: dict[str, str] = {}
-    for owner, entry in pools.items():
+    for owner, entry in pools.by_owner.items():
         spec = _spec(owner, entry, findings, pools=pools)
-        if spec.fallback:
-            fallbacks[owner] = spec.fallback
-        if entry.good("role"):
-            check_role(spec.role, entry.at("role"), findings, roles=roles)
         if not entry.faulty and nodes:
             _warn_of_size(spec, entry, findings, nodes=nodes)
+            _warn_of_labels(spec, entry, findings, nodes=nodes)
         specs.append(spec)
-    for owner, entry in pools.items():
+    for entry in pools.others:
+        _spec("", entry, findings, pools=pools)
+    for entry in (*pools.by_owner.values(), *pools.others):
+        if entry.good("role"):
+            check_role(entry.section.role, entry.at("role"), findings, roles=roles)
+    fallbacks = {spec.owner: spec.fallback for spec in specs if spec.fallback}
+    for owner, entry in pools.by_owner.items():
         if owner in _reachable(owner, fallbacks):
             message = f"the pools that follow {owner} when empty lead back to it"
             findings.problem(entry.at("when_empty"), "fallback-cycle", message=message)
     return tuple(specs)
 
 
-def _spec(
-    owner: str, entry: Entry[PoolSection], findings: Findings, *, pools: Mapping[str, Entry[PoolSection]]
-) -> PoolSpec:
+def _spec(owner: str, entry: Entry[PoolSection], findings: Findings, *, pools: DeclaredPools) -> PoolSpec:
     section = entry.section
     when_empty, fallback = WhenEmpty.NODATA, None
     if entry.good("when_empty"):
@@ -84,8 +114,11 @@ def _spec(
 
 
 def _floor(entry: Entry[PoolSection], findings: Findings) -> Floor:
+    floor = entry.section.floor
     try:
-        return Floor.of(entry.section.floor)
+        if isinstance(floor, int) and floor > MAX_FLOOR:
+            raise ValueError(f"a floor of more than {MAX_FLOOR} nodes makes no sense")
+        return Floor.of(floor)
     except ValueError as error:
         findings.problem(entry.at("floor"), "bad-floor", message=str(error))
         return Floor()
@@ -115,9 +148,7 @@ def _match(entry: Entry[PoolSection], findings: Findings) -> dict[str, str]:
     return flat
 
 
-def _when_empty(
-    entry: Entry[PoolSection], findings: Findings, *, pools: Mapping[str, Entry[PoolSection]]
-) -> tuple[WhenEmpty, str | None]:
+def _when_empty(entry: Entry[PoolSection], findings: Findings, *, pools: DeclaredPools) -> tuple[WhenEmpty, str | None]:
     text = entry.section.when_empty
     path = entry.at("when_empty")
     if not text.startswith(_FALLBACK):
@@ -132,8 +163,8 @@ def _when_empty(
     except ValueError as error:
         findings.problem(path, "bad-when-empty", message=str(error))
         return WhenEmpty.NODATA, None
-    if fallback not in pools:
-        hint = suggestion(fallback, known=pools)
+    if fallback not in pools.by_owner and pools.complete:
+        hint = suggestion(fallback, known=pools.by_owner)
         findings.problem(path, "unknown-pool", message=f"there is no pool {fallback}{hint}")
     return WhenEmpty.POOL, fallback
 
@@ -156,3 +187,12 @@ def _warn_of_size(spec: PoolSpec, entry: Entry[PoolSection], findings: Findings,
     elif spec.floor.share is None and spec.floor.count > size:
         message = f"the floor is {spec.floor.count}, and only {size} configured nodes are in the pool"
         findings.warning(entry.at("floor"), "floor-out-of-reach", message=message)
+
+
+def _warn_of_labels(spec: PoolSpec, entry: Entry[PoolSection], findings: Findings, *, nodes: Sequence[Node]) -> None:
+    known = sorted({*_OWN_KEYS, *(key for node in nodes for key in node.labels)})
+    for key in spec.match:
+        if key not in known:
+            path = entry.at("match", key) if key in entry.section.match else entry.at("match", "labels", key)
+            message = f'no configured node has a label "{key}"{suggestion(key, known=known)}'
+            findings.warning(path, "unknown-label", message=message)

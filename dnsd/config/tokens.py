@@ -24,7 +24,7 @@ def check_tokens(entries: Sequence[Entry[TokenSection]], findings: Findings) -> 
             _check_name(entry, names, findings)
         if entry.good("sha256"):
             _check_hash(entry, hashes, findings)
-        if entry.good("scope", "node"):
+        if entry.good("node"):
             _check_node(entry, findings)
         if not entry.faulty:
             section = entry.section
@@ -55,12 +55,13 @@ def _check_hash(entry: Entry[TokenSection], hashes: set[str], findings: Findings
 
 def _check_node(entry: Entry[TokenSection], findings: Findings) -> None:
     node = entry.section.node
-    if entry.section.scope == "agent":
-        if node is None:
-            message = "an agent's token names the node that it speaks for"
-            findings.problem(entry.at("node"), "token-without-node", message=message)
-        elif not NODE_ID.fullmatch(node):
-            findings.problem(entry.at("node"), "bad-node-id", message=f"{node!r} is not a node id")
-    elif node is not None:
+    if node is not None and not NODE_ID.fullmatch(node):
+        findings.problem(entry.at("node"), "bad-node-id", message=f"{node!r} is not a node id")
+    if not entry.good("scope"):
+        return
+    if entry.section.scope == "agent" and node is None:
+        message = "an agent's token names the node that it speaks for"
+        findings.problem(entry.at("node"), "token-without-node", message=message)
+    elif entry.section.scope != "agent" and node is not None:
         message = f"only an agent's token is bound to a node, and this one's scope is {entry.section.scope}"
         findings.problem(entry.at("node"), "token-with-node", message=message)

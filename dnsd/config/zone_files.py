@@ -15,7 +15,10 @@ from dnsd.config.schema import ZoneSection
 from dnsd.core import names
 from dnsd.core.owners import why_not_overlay
 from dnsd.core.records import Zone
-from dnsd.zonefile.zone import read_zone
+from dnsd.zonefile.zone import ZoneFile, nothing_of, read_zone
+
+# What `why_not_overlay` calls a name that no zone has.
+OUTSIDE = "outside-zones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +26,21 @@ class Zones:
     """The declared zones.
 
     Args:
-        good: by folded apex.
-        broken: folded apexes of zones that could not be read; nothing can be said of names in them.
+        served: those without a fault, by folded apex.
+        names: what could be read of each, by folded apex.
+        complete: the name of every zone is known.
     """
 
-    good: Mapping[bytes, Zone]
-    broken: frozenset[bytes]
+    served: Mapping[bytes, Zone]
+    names: Mapping[bytes, Zone]
+    complete: bool
 
     def why_not(self, owner: str) -> tuple[str, str] | None:
-        """Return the id and message of why a name of the fleet cannot stand where it is, if so."""
-        name = names.from_text(owner)
-        for apex in (name, *names.ancestors(name)):
-            if apex in self.broken:
-                return None
-            if apex in self.good:
-                break
-        return why_not_overlay(self.good, name)
+        """Return the id and message of why a name of the fleet certainly cannot stand where it is, if so."""
+        fault = why_not_overlay(self.names, names.from_text(owner))
+        if fault and not self.complete and fault[0] != "clash":
+            return None  # the zone whose name is not known may be the one that it stands in
+        return fault
 
 
 def read_zones(
@@ -50,26 +52,41 @@ def read_zones(
         folder: what relative paths are relative to.
         fleet_names: folded owners of pools and nodes, which records of the zones may point to.
     """
-    good: dict[bytes, Zone] = {}
-    broken: set[bytes] = set()
+    served: dict[bytes, Zone] = {}
+    known: dict[bytes, Zone] = {}
+    complete = True
     for entry in entries:
         apex = _apex(entry, findings)
         if apex is None:
+            complete = False
             continue
-        if apex in good or apex in broken:
+        again = apex in known
+        if again:
             findings.problem(entry.at("name"), "duplicate-zone", message="the zone is declared already")
-            continue
-        if not entry.good("file"):
-            broken.add(apex)
-            continue
-        read = read_zone(folder / entry.section.file, origin=names.to_text(apex), other_names=fleet_names)
-        findings.problems.extend(read.problems)
-        findings.warnings.extend(read.warnings)
-        if read.zone is None:
-            broken.add(apex)
+        read = _read(entry, apex, findings, folder=folder, fleet_names=fleet_names)
+        if not again:
+            known[apex] = read.names if read else nothing_of(apex)
+            if read and read.zone:
+                served[apex] = read.zone
+    return Zones(served, known, complete)
+
+
+def _read(
+    entry: Entry[ZoneSection], apex: bytes, findings: Findings, *, folder: FilePath, fleet_names: Container[bytes]
+) -> ZoneFile | None:
+    """Return what came of a zone's file, or None where none is named."""
+    if not entry.good("file"):
+        return None
+    path = folder / entry.section.file
+    read = read_zone(path, origin=names.to_text(apex), other_names=fleet_names)
+    for problem in read.problems:
+        if problem.id == "unreadable" and (problem.file, problem.line) == (str(path), 0):
+            # Nothing can be mended in a file that is not there; this file names it.
+            findings.problem(entry.at("file"), problem.id, message=problem.message)
         else:
-            good[apex] = read.zone
-    return Zones(good, frozenset(broken))
+            findings.problems.append(problem)
+    findings.warnings.extend(read.warnings)
+    return read
 
 
 def _apex(entry: Entry[ZoneSection], findings: Findings) -> bytes | None:
@@ -99,10 +116,10 @@ def check_names(zones: Zones, findings: Findings, *, pools: Mapping[str, Path], 
             findings.problem(path, "pool-is-node-name", message=message)
         _check_name(owner, path, zones, findings)
     for template in templates:
-        outside = zones.why_not(template.sample)
-        if outside and outside[0] == "outside-zones":
+        made = template.owners or (template.sample,)
+        if all((zones.why_not(owner) or ("",))[0] == OUTSIDE for owner in made):
             message = f"the names that {template.spec.template} makes are in none of the zones"
-            findings.problem(template.path, outside[0], message=message)
+            findings.problem(template.path, OUTSIDE, message=message)
             continue
         for owner in template.owners:
             _check_name(owner, template.path, zones, findings)

@@ -17,7 +17,18 @@ SHAPE: list[Case] = [
     ("[server]\nworkers = -1\n", [("bad-value", 6, "server.workers")]),
     ("[server]\nworkers = true\n", [("wrong-type", 6, "server.workers")]),
     ("[[server]]\n", [("wrong-type", 5, "server")]),
-    ("[node]\n", [("wrong-type", 5, "node")]),
+    (
+        '[node]\nid = "n 1"\naddresses = ["192.0.2.1"]\nroles = ["egde"]\n',
+        [("bad-node-id", 6, "node.id"), ("unknown-role", 8, "node.roles[0]"), ("wrong-type", 5, "node")],
+    ),
+    (
+        '[admin]\ntoken = [3, { name = "a b", scope = "viewer" }]\n',
+        [
+            ("bad-token-name", 6, "admin.token[1].name"),
+            ("missing-key", 6, "admin.token[1].sha256"),
+            ("wrong-type", 6, "admin.token"),
+        ],
+    ),
     ("[admin]\ntoken = 3\n", [("wrong-type", 6, "admin.token")]),
     ("[[node]]\n", [("missing-key", 5, f"node[0].{key}") for key in ("addresses", "id", "roles")]),
     ("[[pool]]\n", [("missing-key", 5, f"pool[0].{key}") for key in ("name", "role")]),
@@ -107,6 +118,7 @@ POOLS: list[Case] = [
     (_POOL.replace("edge.example", "a.sub.example"), [("occluded", 6, "pool[0].name")]),
     (_POOL.replace("edge.example", "a.old.example"), [("occluded", 6, "pool[0].name")]),
     (_POOL + "floor = -1\n", [("bad-floor", 8, "pool[0].floor")]),
+    (_POOL + "floor = 0x" + "f" * 9000 + "\n", [("bad-floor", 8, "pool[0].floor")]),
     (_POOL + 'floor = "101%"\n', [("bad-floor", 8, "pool[0].floor")]),
     (_POOL + 'floor = "half"\n', [("bad-floor", 8, "pool[0].floor")]),
     (_POOL + 'when_empty = "nothing"\n', [("bad-when-empty", 8, "pool[0].when_empty")]),
@@ -138,4 +150,70 @@ ZONES: list[Case] = [
     ('[[zone]]\nname = "example.net"\n', [("missing-key", 5, "zone[1].file")]),
 ]
 
-ALL = SHAPE + SERVER + NODES + POOLS + ZONES
+# Faults of one thing, where an earlier one used to hide a later one.
+TOGETHER: list[Case] = [
+    (
+        _POOL.replace("edge.example.org.", "e dge").replace('"edge"', '"egde"') + 'floor = "half"\nwhen_empty = "no"\n',
+        [
+            ("bad-floor", 8, "pool[0].floor"),
+            ("bad-name", 6, "pool[0].name"),
+            ("bad-when-empty", 9, "pool[0].when_empty"),
+            ("unknown-role", 7, "pool[0].role"),
+        ],
+    ),
+    (
+        _POOL.replace("edge.example.org", "edge.example.com").replace('"edge"', '"egde"'),
+        [("outside-zones", 6, "pool[0].name"), ("unknown-role", 7, "pool[0].role")],
+    ),
+    (
+        _POOL + _POOL.replace('role = "edge"', 'role = "egde"'),
+        [("duplicate-pool", 9, "pool[1].name"), ("unknown-role", 10, "pool[1].role")],
+    ),
+    (
+        _NODE.replace("n1", "taken").replace('["192.0.2.1"]', "3") + "colour = 1\n" + _RECORD.replace("nodes.", ""),
+        [
+            ("clash", 11, "node_record[0].name"),
+            ("unknown-key", 9, "node[0].colour"),
+            ("wrong-type", 7, "node[0].addresses"),
+        ],
+    ),
+    (
+        _NODE.replace('"192.0.2.1"', '3, "192.0.2.256"').replace('"edge"', '3, "egde"'),
+        [
+            ("bad-address", 7, "node[0].addresses[1]"),
+            ("unknown-role", 8, "node[0].roles[1]"),
+            ("wrong-type", 7, "node[0].addresses[0]"),
+            ("wrong-type", 8, "node[0].roles[0]"),
+        ],
+    ),
+    (
+        '[server]\nlisten = [3, "here"]\n',
+        [("bad-address", 6, "server.listen[1]"), ("wrong-type", 6, "server.listen[0]")],
+    ),
+    (
+        _RECORD.replace("{id}", "{ip}").replace("example.org", "example.com"),
+        [("outside-zones", 6, "node_record[0].name"), ("template-unknown-field", 6, "node_record[0].name")],
+    ),
+    (
+        _AGENT.replace("agent", "root") + 'node = "a.b"\n',
+        [("bad-node-id", 9, "admin.token[0].node"), ("bad-value", 7, "admin.token[0].scope")],
+    ),
+    (
+        '[[zone]]\nname = "EXAMPLE.org"\nfile = "gone"\n',
+        [("duplicate-zone", 6, "zone[1].name"), ("unreadable", 7, "zone[1].file")],
+    ),
+]
+
+# What is not known is not blamed: the pool may be in the zone, or the fallback the pool, whose name cannot be read.
+UNKNOWN: list[Case] = [
+    (
+        _POOL.replace("example.org", "example.net") + '[[zone]]\nname = "exa mple.net"\nfile = "zone"\n',
+        [("bad-name", 9, "zone[1].name")],
+    ),
+    (
+        _POOL + 'when_empty = "pool:b.example.org"\n' + _POOL.replace("edge.ex", "b b.ex"),
+        [("bad-name", 10, "pool[1].name")],
+    ),
+]
+
+ALL = SHAPE + SERVER + NODES + POOLS + ZONES + TOGETHER + UNKNOWN

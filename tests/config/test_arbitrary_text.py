@@ -28,7 +28,9 @@ scalars = st.one_of(
     st.sampled_from(WORDS).map(json.dumps),
     st.text(max_size=5).map(lambda text: json.dumps(text).replace("\x7f", "")),
     st.integers(-3, 2**40).map(str),
-    st.sampled_from(["true", "false", "nan", "inf", "1.5", "2020-01-01", "12:00:00", "1979-05-27T07:32:00Z"]),
+    st.sampled_from(
+        ["true", "false", "nan", "inf", "1.5", "2020-01-01", "12:00:00", "1979-05-27T07:32:00Z", "0x" + "f" * 9000]
+    ),
 )
 
 

@@ -7,13 +7,15 @@ import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dnsd.cli.main import cli
 from dnsd.config.reload import needs_restart
 from dnsd.config.settings import Endpoint, Scope, Token
 from dnsd.core import names
 from dnsd.model.node import Monitor
 from dnsd.model.pool import Floor, WhenEmpty
-from tests.config.files import GOOD_START, load
+from tests.config.files import GOOD_START, ZONE, load, write
 
 NODE = '[[node]]\nid = "n1"\naddresses = ["2001:DB8::0:1"]\nroles = ["edge"]\n'
 POOL = '[[pool]]\nname = "Edge.EXAMPLE.org"\nrole = "edge"\n'
@@ -101,6 +103,35 @@ def test_odd_pools_are_warned_of(tmp_path: Path) -> None:
     assert warnings[1].startswith(f"{prefix}:13: pool[1]: ")
     assert warnings[1].endswith("[pool-without-nodes]")
     assert len(warnings) == 2
+
+
+def test_a_selector_on_a_label_that_no_node_has_is_warned_of(tmp_path: Path) -> None:
+    """A slip in a label's key is named with the key that is near; without configured nodes nothing is known."""
+    node = NODE + 'region = "eu"\nlabels = { tier = "gold" }\n'
+    match = 'match = { regoin = "eu", labels = { teir = "gold", tier = "gold" } }\n'
+    found = [
+        warning for warning in load(tmp_path, GOOD_START + node + POOL + match).warnings if "[unknown-label]" in warning
+    ]
+    assert [warning.removeprefix(str(tmp_path / "config.toml")) for warning in found] == [
+        ':14: pool[0].match.labels.teir: no configured node has a label "teir"; did you mean "tier"? [unknown-label]',
+        ':14: pool[0].match.regoin: no configured node has a label "regoin"; did you mean "region"? [unknown-label]',
+    ]
+    assert not any("unknown-label" in warning for warning in load(tmp_path, GOOD_START + POOL + match).warnings)
+
+
+def test_oddities_of_a_zone_are_among_the_warnings(tmp_path: Path) -> None:
+    """What is odd in a zone's file is said with its place when the configuration is loaded."""
+    zone = ZONE + "dup 300 A 192.0.2.1\ndup 60 A 192.0.2.2\n"
+    found = [warning for warning in load(tmp_path, GOOD_START, zone=zone).warnings if "ttl-differs" in warning]
+    assert [warning.partition(": the TTL")[0] for warning in found] == [f"{tmp_path / 'zone'}:10: dup.example.org."]
+
+
+def test_dnsd_check_shows_warnings(tmp_path: Path) -> None:
+    """The command that checks a configuration says what is odd and still ends well."""
+    write(tmp_path, GOOD_START, zone=ZONE + "dup 300 A 192.0.2.1\ndup 60 A 192.0.2.2\n")
+    result = CliRunner().invoke(cli, ["check", "--config", str(tmp_path / "config.toml")])
+    assert result.exit_code == 0
+    assert f"warning: {tmp_path / 'zone'}:10: dup.example.org.: the TTL differs" in result.stderr
 
 
 def test_what_a_reload_cannot_change_is_named(tmp_path: Path) -> None:

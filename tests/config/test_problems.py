@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from dnsd.config.loading import load_settings
 from dnsd.errors import ConfigurationError
+from dnsd.zonefile.files import MAX_FILE_SIZE
 from tests.config.cases import ALL
-from tests.config.files import GOOD_START, ZONE, brief, problems
+from tests.config.files import GOOD_START, ZONE, brief, problems, write
 
 
 @pytest.mark.parametrize(("added", "expected"), ALL)
@@ -75,10 +78,82 @@ floor = "lots"
     assert {problem.file for problem in found} == {str(tmp_path / "config.toml"), str(tmp_path / "zone")}
 
 
-def test_names_in_a_broken_zone_are_not_blamed(tmp_path: Path) -> None:
-    """A zone that cannot be read makes no pool of it outside every zone."""
+NAMES = """[[pool]]
+name = "edge.example.org."
+role = "edge"
+[[pool]]
+name = "taken.example.org."
+role = "edge"
+[[pool]]
+name = "a.sub.example.org."
+role = "edge"
+[[pool]]
+name = "edge.example.com."
+role = "edge"
+"""
+
+NAME_FAULTS = [
+    ("clash", 9, "pool[1].name"),
+    ("occluded", 12, "pool[2].name"),
+    ("outside-zones", 15, "pool[3].name"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("", ""), []),
+        (("text TXT", "bad A x\ntext TXT"), [("bad-rdata", 6, "bad.example.org.")]),
+        (("@ SOA", ";"), [("no-soa", 0, "example.org.")]),
+        (("host 1", "host one"), [("bad-rdata", 2, "example.org.")]),
+        (
+            ("text TXT", "$INCLUDE gone\nold A 192.0.2.1\nx.old A 192.0.2.1\ntext CNAME x\ntext TXT"),
+            [
+                ("below-dname", 8, "x.old.example.org."),
+                ("cname-and-other", 9, "text.example.org."),
+                ("unreadable", 6, "example.org."),
+            ],
+        ),
+    ],
+)
+def test_a_broken_zone_hides_no_fault_of_the_fleets_names(
+    tmp_path: Path, change: tuple[str, str], expected: list[tuple[str, int, str]]
+) -> None:
+    """What is certain from the records that could be read is said in the same go as what is wrong with the others."""
+    zone = ZONE.replace(*change) if change[0] else ZONE
+    assert brief(problems(tmp_path, GOOD_START + NAMES, zone=zone)) == sorted([*expected, *NAME_FAULTS])
+
+
+def test_names_that_a_broken_zone_could_not_give_are_not_blamed(tmp_path: Path) -> None:
+    """A record that cannot be read neither clashes nor hides, and a zone whose file is gone still has its names."""
     text = GOOD_START + '[[pool]]\nname = "edge.example.org."\nrole = "edge"\n'
-    assert brief(problems(tmp_path, text, zone=ZONE + "bad A x\n")) == [("bad-rdata", 9, "bad.example.org.")]
+    assert brief(problems(tmp_path, text, zone=ZONE + "edge A x\n")) == [("bad-rdata", 9, "edge.example.org.")]
+    found = problems(tmp_path, text.replace('"zone"', '"gone"'))
+    assert brief(found) == [("unreadable", 4, "zone[0].file")]
+    assert str(tmp_path / "gone") in found[0].message
+    assert found[0].file == str(tmp_path / "config.toml")
+
+
+def test_a_template_may_make_names_of_several_zones(tmp_path: Path) -> None:
+    """Where a node's region is part of the zone's name, the names that are made count and not a made-up one."""
+    node = '[[node]]\nid = "n1"\naddresses = ["192.0.2.1"]\nroles = ["edge"]\nregion = "example"\n'
+    record = '[[node_record]]\nname = "{id}.{region}.org"\n'
+    write(tmp_path, GOOD_START + node + record)
+    assert load_settings(tmp_path / "config.toml").node_records[0].template == "{id}.{region}.org."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[drain]\ndefault_expiry = 4\n", 'should be a duration in quotes, with its unit, such as "4h", "90s" or "1d"'),
+        ("[server]\nid = 4\n", "should be text, in quotes"),
+        ('[server]\nlisten = "x"\n', "should be a list, in brackets"),
+        ('[server]\nworkers = "4"\n', "should be an integer"),
+    ],
+)
+def test_a_wrong_type_says_how_the_value_is_written(tmp_path: Path, text: str, message: str) -> None:
+    """The message is about what stands in the file, in words of the file."""
+    assert [problem.message for problem in problems(tmp_path, GOOD_START + text)] == [message]
 
 
 @pytest.mark.parametrize(
@@ -109,3 +184,34 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError) as caught:
             load_settings(tmp_path / name)
         assert [problem.id for problem in caught.value.problems] == [expected]
+
+
+@pytest.mark.parametrize("place", ["config", "zone", "include"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "loop", "device", "socket", "nul", "long", "huge"])
+def test_a_file_that_is_none_is_a_problem(tmp_path: Path, place: str, kind: str) -> None:
+    """Whatever stands where a file is named, loading neither waits nor fails otherwise."""
+    odd = tmp_path / "odd"
+    if kind == "fifo":
+        os.mkfifo(odd)
+    elif kind == "folder":
+        odd.mkdir()
+    elif kind == "loop":
+        odd.symlink_to(odd)
+    elif kind == "huge":
+        with odd.open("wb") as file:
+            file.truncate(MAX_FILE_SIZE + 1)
+    name = {"device": "/dev/zero", "socket": "odd", "nul": "o\\u0000dd", "long": "o" * 5000}.get(kind, "odd")
+    with socket.socket(socket.AF_UNIX) as bound:
+        if kind == "socket":
+            bound.bind(str(odd))
+        plain = name.replace("\\u0000", "\\000")
+        write(
+            tmp_path,
+            GOOD_START.replace('"zone"', f'"{name}"') if place == "zone" else GOOD_START,
+            zone=ZONE + f'$INCLUDE "{plain}"\n' if place == "include" else ZONE,
+        )
+        path = tmp_path / (name.replace("\\u0000", "\0") if place == "config" else "config.toml")
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(path)
+    expected = {"config": ("unreadable", 0), "zone": ("unreadable", 4), "include": ("unreadable", 9)}[place]
+    assert [(problem.id, problem.line) for problem in caught.value.problems] == [expected]
