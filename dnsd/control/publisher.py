@@ -90,12 +90,13 @@ class Publisher:
         fresh = [record for record in records if record.revision > self.fleet.revision]
         if not fresh:
             return
+        ramps = {each.key.text for record in fresh for each in self.fleet.orders_of(record.change.node) if each.is_ramp}
         change = self.fleet.apply(fresh, now=self._clock())
         self._publish(change)
         for record in fresh:
             self._waiting.append((self.generation, record))
             self._last_change_of[record.change.node] = record.revision
-            self._events.publish(_event_of(record))
+            self._events.publish(_event_of(record, ramps=ramps))
         self._tell(change)
 
     def report(self, report: Report) -> None:
@@ -216,14 +217,22 @@ def _no_longer_named(before: Fleet, after: Fleet) -> list[Withdrawal]:
     return gone
 
 
-def _event_of(record: ChangeRecord) -> Event:
+def _event_of(record: ChangeRecord, *, ramps: set[str]) -> Event:
+    """Return what is told of an accepted change.
+
+    Args:
+        ramps: the keys under which there is a ramp before it; brought up to date.
+    """
     change = record.change
     if change.entity is Entity.DRAIN:
-        kind = "drain" if change.value is not None else "drain-removed"
         node, role, holder = change.key.split("/")
         detail = {"role": role, "holder": holder}
+        kind = "ramp-ended" if change.key in ramps else "drain-removed"
+        ramps.discard(change.key)
         if isinstance(change.value, Drain):
             detail = change.value.to_json()
+            kind = "ramp" if change.value.is_ramp else "drain"
+            ramps.update([change.key] if change.value.is_ramp else ())
     else:
         kind = "node" if change.value is not None else "node-removed"
         node = change.key

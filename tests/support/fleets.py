@@ -138,15 +138,17 @@ def nodes(draw: st.DrawFn, name: str) -> Node:
 
 @st.composite
 def drains(draw: st.DrawFn, name: str) -> Drain:
-    """Draw a drain: scheduled, in force, or expired."""
+    """Draw a drain or a ramp: scheduled, in force, or expired."""
     starts_at = draw(_INSTANTS)
+    mode = draw(st.sampled_from(Mode))
+    ends = st.integers(1, 60).map(lambda seconds: starts_at + seconds)
     return drain(
         name,
         role=draw(st.sampled_from((*ROLES, ALL_ROLES))),
         holder=draw(st.sampled_from(("ops", "os-update"))),
-        mode=draw(st.sampled_from((Mode.DRAINING, Mode.MAINTENANCE))),
+        mode=mode,
         starts_at=starts_at,
-        expires_at=draw(st.one_of(st.none(), st.integers(1, 60).map(lambda seconds: starts_at + seconds))),
+        expires_at=draw(ends if mode is Mode.NORMAL else st.one_of(st.none(), ends)),
     )
 
 
