@@ -101,10 +101,12 @@ async def _run(request: web.Request, feed: asyncio.Task[None], write: asyncio.Ta
         if feed.done() and not feed.cancelled() and feed.exception() is None:
             await asyncio.wait({write}, timeout=SEND_TIMEOUT_SECONDS)
     finally:
+        # What the source left behind must be gone by now: a reader that still has not taken it in never will.
+        stuck = feed.done() and not feed.cancelled() and not write.done()
         feed.cancel()
         write.cancel()
         feed_end, write_end = await asyncio.gather(feed, write, return_exceptions=True)
-    if isinstance(write_end, TimeoutError):
+    if stuck or isinstance(write_end, TimeoutError):
         log.info("an event stream's reader is too slow and was cut off")
         if request.transport is not None:
             request.transport.abort()

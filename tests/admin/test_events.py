@@ -150,7 +150,7 @@ async def test_a_long_absence_is_made_up_for(site: Site, backend: FakeBackend) -
 
 async def test_a_slow_reader_is_cut_off(site: Site, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that takes nothing in is disconnected after a while, with a bounded backlog; others go on."""
-    monkeypatch.setattr(streams, "SEND_TIMEOUT_SECONDS", 1.5)
+    monkeypatch.setattr(streams, "SEND_TIMEOUT_SECONDS", 1.0)
     loop = asyncio.get_running_loop()
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
