@@ -74,7 +74,7 @@ def _operation(route: Route, refs: _Refs) -> dict[str, Any]:
 def _parameters(route: Route) -> list[dict[str, Any]]:
     names = re.findall(r"\{(\w+)\}", route.path)
     found = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    found += [_query_parameter(param) for param in route.params if param.refusal is None]
+    found += [_query_parameter(param) for param in route.params]
     headers = route.headers + (("If-Match",) if route.conditional else ())
     return found + [{"name": name, "in": "header", "schema": {"type": "string"}} for name in headers]
 

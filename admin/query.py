@@ -29,7 +29,6 @@ class Param:
         minimum, maximum: of numbers, both included.
         choices: the only words taken; empty: any.
         repeat: it may be given several times, and its value is a tuple.
-        refusal: it is known and always refused, with this message.
     """
 
     name: str
@@ -40,7 +39,6 @@ class Param:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     repeat: bool = False
-    refusal: str | None = None
 
     def read(self, text: str) -> Any:
         """Return the value that a text stands for.
@@ -48,8 +46,6 @@ class Param:
         Raises:
             ValueError: with what is expected.
         """
-        if self.refusal is not None:
-            raise ValueError(self.refusal)
         value = _READERS[self.kind](text)
         if self.choices and value not in self.choices:
             raise ValueError(f"{text!r} is not one of: {', '.join(self.choices)}")
@@ -99,7 +95,7 @@ def read_query(query: MultiMapping[str], params: Sequence[Param]) -> tuple[dict[
     known = {param.name for param in params}
     for name in dict.fromkeys(query):
         if name not in known:
-            takes = ", ".join(param.name for param in params if param.refusal is None) or "none"
+            takes = ", ".join(param.name for param in params) or "none"
             errors.append(FieldError(field=name, message=f"is not a query parameter of this call; it takes: {takes}"))
     values = {param.name: _read_param(query, param, errors) for param in params}
     return values, errors

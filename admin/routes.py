@@ -64,7 +64,7 @@ _RELEASE = (
     Param(name="holder", kind="string", description="Whose drain; absent: the caller's."),
     Param(name="all_holders", kind="boolean", description="Release every holder's drains.", default=False),
     Param(name="dry_run", kind="boolean", description="Answer what would happen and write nothing.", default=False),
-    Param(name="ramp", kind="string", description="A gradual return.", refusal="is not supported in this version"),
+    Param(name="ramp", kind="number", description="Seconds in which the node comes back in steps; absent: at once."),
 )
 
 _LIST = (LIMIT, CURSOR)

@@ -33,6 +33,7 @@ async def delete_drain(call: Call) -> Reply:
         roles=list(query["role"]) or None,
         holder=holder,
         all_holders=all_holders,
+        ramp=query["ramp"],
         dry_run=query["dry_run"],
     )
     try:

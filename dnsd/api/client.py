@@ -24,6 +24,7 @@ from dnsd.api.schemas import (
     DrainInfo,
     DrainOutcome,
     DrainRequest,
+    Explanation,
     HistoryInfo,
     NodeInfo,
     NodeOutcome,
@@ -192,6 +193,18 @@ class Client:
         """Return the pool of an owner name."""
         return await self._exchange.ask("GET", path_of("pools", owner), answer=PoolInfo)
 
+    async def explain(self, name: str, rdtype: str = "A", *, client: str | None = None) -> Explanation:
+        """Return what a query would be answered now, and why.
+
+        Args:
+            name: a domain name; the final dot may be missing.
+            client: the IP address of who would ask; None: anybody.
+        """
+        query = [("name", name), ("type", rdtype)]
+        if client is not None:
+            query.append(("client", client))
+        return await self._exchange.ask("GET", path_of("explain"), answer=Explanation, query=query)
+
     async def consumers(self) -> Page[ConsumerInfo]:
         """Return who applies drain state, all pages joined."""
         return await self._all(path_of("consumers"), page=Page[ConsumerInfo])
@@ -281,5 +294,7 @@ def _release_query(request: ReleaseRequest) -> list[tuple[str, str]]:
     query = [("role", role) for role in request.roles or ()]
     if request.holder is not None:
         query.append(("holder", request.holder))
+    if request.ramp is not None:
+        query.append(("ramp", f"{request.ramp:.3f}".rstrip("0").rstrip(".")))
     query += [(name, "true") for name in ("all_holders", "dry_run") if getattr(request, name)]
     return query

@@ -124,12 +124,16 @@ def drain(
     epilog="""\b
 Examples:
   dnsd undrain edge-1
+  dnsd undrain edge-1 --ramp 5m
   dnsd undrain edge-1 --role edge --holder os-update --wait applied"""
 )
 @click.argument("node", type=NODE)
 @roles_option
 @click.option("--holder", type=TEXT, metavar="HOLDER", help="Release this holder's drains. Default: your own.")
 @click.option("--all-holders", is_flag=True, help="Release everybody's drains.")
+@click.option(
+    "--ramp", type=DURATION, help="Come back in steps, from a tenth of its part in answers to all of it, over so long."
+)
 @wait_option
 @timeout_option
 @talks_to_server
@@ -140,6 +144,7 @@ def undrain(
     roles: tuple[str, ...],
     holder: str | None,
     all_holders: bool,
+    ramp: float | None,
     wait: str | None,
     timeout: float | None,
 ) -> None:
@@ -147,7 +152,7 @@ def undrain(
     refuse_together({"--holder": holder is not None, "--all-holders": all_holders})
     from dnsd.api.schemas import ReleaseRequest
 
-    request = request_of(ReleaseRequest, roles=list(roles) or None, holder=holder, all_holders=all_holders)
+    request = request_of(ReleaseRequest, roles=list(roles) or None, holder=holder, all_holders=all_holders, ramp=ramp)
     wait_seconds = _wait_seconds(wait, timeout)
     outcome = _write(
         connection,

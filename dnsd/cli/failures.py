@@ -10,7 +10,7 @@ import traceback
 import click
 
 from dnsd.api.errors import ApiError, ServerUnreachable
-from dnsd.cli.output import Column, clean, complain, show_json, show_table
+from dnsd.cli.output import Column, absolute, clean, complain, show_json, show_table
 from dnsd.errors import ConfigurationError, DnsdError, Problem
 
 # In the environment: print the traceback of what nobody foresaw.
@@ -46,7 +46,7 @@ EXIT_OF_ERROR: tuple[tuple[type[Exception], ExitStatus], ...] = (
 HINT_OF_PROBLEM = {"capacity-floor": "--force places it all the same"}
 HINT_OF_HTTP_STATUS = {401: "give a token with --token or DNSD_TOKEN"}
 
-_IMPACT_COLUMNS = tuple(Column(title) for title in ("POOL", "SERVING NOW", "SERVING THEN", "FLOOR", "HOLDS"))
+_IMPACT_COLUMNS = tuple(Column(title) for title in ("POOL", "AT", "SERVING BEFORE", "SERVING THEN", "FLOOR", "HOLDS"))
 
 
 def exit_status_of(error: Exception) -> ExitStatus:
@@ -99,7 +99,14 @@ def _report_refusal(error: ApiError, *, as_json: bool) -> None:
     complain(f"{problem.detail}{field} [{problem.id}]", hint=hint)
     if problem.impact:
         rows = [
-            (row.pool, str(row.serving_before), str(row.serving_after), row.floor, "yes" if row.ok else "no")
+            (
+                row.pool,
+                "now" if row.at is None else absolute(row.at),
+                str(row.serving_before),
+                f"{row.serving_after}{', empty' if row.empties else ''}",
+                row.floor,
+                "yes" if row.ok else "no",
+            )
             for row in problem.impact
         ]
         show_table(_IMPACT_COLUMNS, rows, err=True)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dnsd.cli.connection import NODE, Connection, talks_to_server
+from dnsd.cli.connection import NODE, Connection, refuse_together, talks_to_server
 from dnsd.cli.output import Column, absolute, milliseconds, moment, show_json, show_table
 from dnsd.model.drain import ALL_ROLES
 
 if TYPE_CHECKING:
     from dnsd.api.client import Client
-    from dnsd.api.schemas import ConsumerInfo, DrainInfo, HistoryInfo, NodeInfo, Page, PoolInfo
+    from dnsd.api.schemas import ConsumerInfo, DrainInfo, HistoryInfo, NodeInfo, Page, PoolInfo, RampInfo
 
 NODE_COLUMNS = (
     Column("NODE"),
@@ -34,6 +34,7 @@ POOL_COLUMNS = (
     Column("KEPT"),
     Column("ANSWERS FROM"),
     Column("OUT"),
+    Column("COMING BACK"),
 )
 DRAIN_COLUMNS = (
     Column("NODE"),
@@ -116,9 +117,14 @@ def consumers(connection: Connection) -> None:
 
 @click.command()
 @click.argument("node", type=NODE, required=False)
+@click.option("--jsonl", is_flag=True, help="Print each entry as one line of JSON, as it comes: for an export.")
 @talks_to_server
-def history(connection: Connection, *, node: str | None) -> None:
+def history(connection: Connection, *, node: str | None, jsonl: bool) -> None:
     """List who did what, when and why, newest first; of one NODE or of all."""
+    refuse_together({"--json": connection.as_json, "--jsonl": jsonl})
+    if jsonl:
+        connection.ask(lambda client: _export_history(client, node))
+        return
     page = connection.ask(lambda client: _whole_history(client, node))
     if connection.as_json:
         show_json(page)
@@ -132,6 +138,12 @@ async def _whole_history(client: Client, node: str | None) -> Page[HistoryInfo]:
     return Page[HistoryInfo](items=[entry async for entry in client.history(node=node)], next=None)
 
 
+async def _export_history(client: Client, node: str | None) -> None:
+    # Page by page: a history may be longer than memory.
+    async for entry in client.history(node=node):
+        click.echo(entry.model_dump_json())
+
+
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -143,12 +155,18 @@ def _roles(roles: list[str]) -> str:
 def _node_rows(node: NodeInfo) -> list[tuple[str, ...]]:
     shared = (node.region or "", str(node.weight), ",".join(node.addresses))
     return [
-        (node.id, role, state.mode, state.health, _yes(state.serving), *shared) for role, state in node.roles.items()
+        (node.id, role, state.mode, state.health, _yes(state.serving) + _ramp(state.ramp), *shared)
+        for role, state in node.roles.items()
     ]
+
+
+def _ramp(ramp: RampInfo | None) -> str:
+    return "" if ramp is None else f", {ramp.percent} %"
 
 
 def _pool_row(pool: PoolInfo) -> tuple[str, ...]:
     out = "; ".join(f"{member.node}: {', '.join(member.reasons)}" for member in pool.members if not member.serving)
+    back = "; ".join(f"{each.node}{_ramp(each.ramp)}" for each in pool.members if each.serving and each.ramp)
     return (
         pool.owner,
         pool.role,
@@ -158,6 +176,7 @@ def _pool_row(pool: PoolInfo) -> tuple[str, ...]:
         _yes(pool.floor_ok),
         pool.when_empty if pool.tier == "pool" else pool.tier,  # which pool: `pool:<owner>`
         out,
+        back,
     )
 
 

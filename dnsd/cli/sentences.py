@@ -9,7 +9,7 @@ from dnsd.cli.output import absolute, milliseconds
 from dnsd.model.drain import ALL_ROLES
 
 if TYPE_CHECKING:
-    from dnsd.api.schemas import AppliedBy, DrainInfo, DrainOutcome, Impact, PendingAt
+    from dnsd.api.schemas import AppliedBy, DrainInfo, DrainOutcome, Impact, PendingAt, RampInfo
 
 
 def roles_of(roles: Sequence[str]) -> str:
@@ -35,7 +35,12 @@ def placed(outcome: DrainOutcome, *, node: str) -> Iterator[str]:
 def released(outcome: DrainOutcome, *, node: str) -> Iterator[str]:
     """Tell what an order to release has released, line by line; `none_released` tells of one that had nothing to."""
     for drain in outcome.released or ([outcome.drain] if outcome.drain else []):
-        yield f"{node}: released, was {drain_terms(drain)}"
+        if drain.mode == "normal":
+            yield f"{node}: its ramp for {roles_of(drain.roles)} (holder {drain.holder}) is ended"
+        else:
+            yield f"{node}: released, was {drain_terms(drain)}"
+    if outcome.ramp is not None:
+        yield f"  {ramping(outcome.ramp)}"
     yield from _course(outcome)
 
 
@@ -61,7 +66,14 @@ def none_released(
             yield f"  {drain_terms(drain)}; {drain.reason}"
         for other in others:
             yield f"  release theirs with `dnsd undrain {node} --holder {other}`"
+    if outcome.ramp is not None:
+        yield f"  {ramping(outcome.ramp)}"
     yield from applied_and_pending((), outcome.pending)
+
+
+def ramping(ramp: RampInfo) -> str:
+    """Tell how far a node has come back."""
+    return f"ramp: {ramp.percent} % of its part in answers, all of it from {absolute(ramp.ends_at)} on"
 
 
 def _course(outcome: DrainOutcome) -> Iterator[str]:
@@ -77,7 +89,10 @@ def _course(outcome: DrainOutcome) -> Iterator[str]:
 
 def _serving(row: Impact) -> str:
     verdict = "ok" if row.ok else "not kept"
-    return f"serving {row.serving_before} → {row.serving_after}  (floor {row.floor}: {verdict})"
+    instant = "" if row.at is None else f"at {absolute(row.at)} "
+    # Of a pool that serves nothing either way, the answers are what changes.
+    empty = ", answers become empty" if row.empties else ""
+    return f"{instant}serving {row.serving_before} → {row.serving_after}{empty}  (floor {row.floor}: {verdict})"
 
 
 def applied_and_pending(

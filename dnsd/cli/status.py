@@ -10,7 +10,7 @@ import click
 
 from dnsd.cli.connection import NODE, Connection, talks_to_server
 from dnsd.cli.output import clean, moment, show_json
-from dnsd.cli.sentences import applied_and_pending, drain_terms
+from dnsd.cli.sentences import applied_and_pending, drain_terms, ramping
 
 if TYPE_CHECKING:
     from dnsd.api.schemas import DnsProgress, NodeStatus, RoleStatus, SessionProgress
@@ -41,6 +41,8 @@ def status_lines(status: NodeStatus, *, now: float) -> Iterator[str]:
         yield f"  caveat: {caveat}"
     for name, role in status.roles.items():
         yield f"role {name}: {role.mode}, {'safe to stop' if role.safe_to_stop else 'not safe to stop'}"
+        if role.ramp is not None:
+            yield f"  {ramping(role.ramp)}"
         yield from _role_lines(role, now=now)
         for blocker in role.blockers:
             if f"{name}: {blocker}" not in status.blockers:  # told above already

@@ -128,6 +128,8 @@ async def test_a_release_takes_roles_and_holders(site: Site, backend: FakeBacken
     rest = await site.ask("DELETE", "/v1/nodes/edge-1/drain?all_holders=true")
     assert [drain["holder"] for drain in rest.json["released"]] == ["local", "os-update"]
     assert backend.drain_infos == {}
+    assert (await site.ask("DELETE", "/v1/nodes/edge-1/drain?ramp=300.5")).status == 200
+    assert backend.releases.pop().ramp == 300.5
     assert [(request.holder, request.all_holders) for request in backend.releases] == [
         (None, False),
         ("os-update", False),

@@ -57,8 +57,8 @@ async def test_a_release_is_sent_as_the_contract_has_it(client: Client, server: 
         ("wait", "applied"),
         ("timeout", "10"),
     ]
-    await client.release_drain("edge-1", ReleaseRequest(all_holders=True))
-    assert server.last.query == [("all_holders", "true")]
+    await client.release_drain("edge-1", ReleaseRequest(all_holders=True, ramp=300.25))
+    assert server.last.query == [("ramp", "300.25"), ("all_holders", "true")]
 
 
 LATE = PendingAt(consumer="rtr1", kind="router", applied_revision=5)

@@ -25,6 +25,7 @@ from dnsd.api.schemas import (
     DrainInfo,
     DrainOutcome,
     DrainRequest,
+    Explanation,
     HistoryInfo,
     Impact,
     NodeInfo,
@@ -35,6 +36,7 @@ from dnsd.api.schemas import (
     PoolInfo,
     PoolMember,
     ProblemDetail,
+    RampInfo,
     ReportRequest,
     RoleState,
     RoleStatus,
@@ -96,6 +98,43 @@ def edge_node(number: int) -> NodeInfo:
     )
 
 
+def explanation(name: str, rdtype: str, *, client: str | None) -> Explanation:
+    common: dict[str, Any] = {"role": "edge", "match": {"region": "eu"}, "ttl": 30, "max_answers": 8}
+    node: dict[str, Any] = {"addresses": [], "matches": True, "reported_at": None, "drains": [], "weight": 100}
+    nodes = [
+        {**node, "node": "edge-1", "answered": True, "reasons": ["up"], "mode": "normal", "health": "up", "ramp": None}
+        | {"share": 1.0, "drain_breaks_floor": True},
+        {**node, "node": "edge-2", "answered": False, "reasons": ["drained by ops\x1b", "up"], "mode": "draining"}
+        | {"health": "up", "ramp": None, "share": None, "drain_breaks_floor": None},
+    ]
+    pool = {**common, "owner": POOL, "when_empty": "nodata", "tier": "serving", "text": "answered from 1 node"}
+    pool |= {"floor": "1", "floor_ok": True, "serving": 1, "total": 2, "nodes": nodes, "nodes_left_out": 7}
+    step = {"name": POOL, "zone": "example.org.", "source": "pool", "outcome": "data", "wildcard": None}
+    return Explanation.model_validate(
+        {
+            "name": name,
+            "type": rdtype,
+            "client": client,
+            "at": START,
+            "revision": 6,
+            "generation": 9,
+            "answer": {
+                "rcode": "NOERROR",
+                "flags": ["QR", "AA"],
+                "authority": [],
+                "additional": [],
+                "answer": [f"{POOL} 30 IN A 192.0.2.11"],
+            },
+            "steps": [{**step, "target": None, "pool": POOL, "node": None, "text": "a pool"}],
+            "pools": [pool],
+            "workers": [{"pid": 1, "generation": 9, "applied": True}, {"pid": 2, "generation": 8, "applied": False}],
+            "applied": [AppliedBy(consumer="ns1", kind="dns", lag_ms=3.2)],
+            "pending": [PendingAt(consumer="rtr1", kind="router", applied_revision=5)],
+            "notes": ["the client makes no difference"],
+        }
+    )
+
+
 @dataclass
 class FakeServer:
     """The fleet, and what was asked of it."""
@@ -103,6 +142,7 @@ class FakeServer:
     nodes: dict[str, NodeInfo] = field(default_factory=lambda: {f"edge-{n}": edge_node(n) for n in range(1, 5)})
     drains: list[DrainInfo] = field(default_factory=list)
     history: list[HistoryInfo] = field(default_factory=list)
+    ramps: dict[str, RampInfo] = field(default_factory=dict)  # node → its return in steps
     pending: list[PendingAt] = field(default_factory=list)
     looks_until_applied: int | None = None  # so many lists of consumers still show `pending` as late; None: all do
     tier: Tier = "serving"  # where the pool's answers come from
@@ -149,6 +189,7 @@ class FakeServer:
         app.router.add_get("/v1/pools", self._list(lambda: [self._pool()]))
         app.router.add_get("/v1/consumers", self._list(self._consumers))
         app.router.add_get("/v1/history", self._history)
+        app.router.add_get("/v1/explain", self._explain)
         app.router.add_get("/v1/pools/{owner}", self._get_pool)
         app.router.add_get("/v1/nodes/{node}", self._get_node)
         app.router.add_put("/v1/nodes/{node}", self._register)
@@ -231,6 +272,11 @@ class FakeServer:
             raise Refused(404, "unknown-pool", "no such pool")
         return json_response(self._pool())
 
+    async def _explain(self, request: web.Request) -> web.Response:
+        return json_response(
+            explanation(request.query["name"], request.query["type"], client=request.query.get("client"))
+        )
+
     async def _register(self, request: web.Request) -> web.Response:
         body = NodeRequest.model_validate_json(await request.text())
         roles = {role: RoleState(mode="normal", health="unknown", serving=False) for role in body.roles}
@@ -257,6 +303,7 @@ class FakeServer:
         blockers = [f"{row.consumer} has not applied revision {self.revision}" for row in self.pending]
         role = RoleStatus(
             mode=drains[0].mode if drains else "normal",
+            ramp=self.ramps.get(node.id),
             drains=drains,
             dns={"withdrawn_at": START, "max_ttl": 30, "caches_clear_at": START + 30.0},
             applied=[AppliedBy(consumer="ns1", kind="dns", lag_ms=3.2)],
@@ -353,7 +400,12 @@ class FakeServer:
         raise Refused(404, "not-found", f"nothing at {request.path}")
 
     def all_nodes(self) -> Iterable[NodeInfo]:
-        return self.nodes.values()
+        return [self._with_ramp(node) for node in self.nodes.values()]
+
+    def _with_ramp(self, node: NodeInfo) -> NodeInfo:
+        ramp = self.ramps.get(node.id)
+        roles = {role: state.model_copy(update={"ramp": ramp}) for role, state in node.roles.items()}
+        return node.model_copy(update={"roles": roles})
 
     # --- the fleet ----------------------------------------------------------------------------------------------
 
@@ -382,6 +434,7 @@ class FakeServer:
                 health="up",
                 serving=node.id not in out,
                 reasons=[f"{out[node.id].mode} for {out[node.id].holder}"] if node.id in out else [],
+                ramp=self.ramps.get(node.id),
             )
             for node in self.nodes.values()
         ]
@@ -415,7 +468,7 @@ class FakeServer:
             forced=drain.forced,
             all_holders=False,
             before=[],
-            after=[],
+            after=[drain.model_dump(mode="json")] if action == "drain-placed" else [],
         )
         self.history.insert(0, entry)
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from dnsd.api.schemas import DrainOutcome, PendingAt, ProblemDetail
+from dnsd.api.schemas import DrainInfo, DrainOutcome, Impact, PendingAt, ProblemDetail, RampInfo
 from tests.cli.conftest import Run
-from tests.cli.fakeserver import FakeServer, problem
+from tests.cli.fakeserver import START, FakeServer, json_response, problem
 
 LATE = PendingAt(consumer="rtr1", kind="router", applied_revision=5)
 
@@ -110,8 +110,8 @@ def test_the_capacity_guard_exits_with_3_and_shows_the_impact(run: Run, server: 
     assert result.stderr.splitlines() == [
         "dnsd: edge.example.org. would fall below its floor of 4 [capacity-floor]",
         "  hint: --force places it all the same",
-        "POOL               SERVING NOW  SERVING THEN  FLOOR  HOLDS",
-        "edge.example.org.  4            3             4      no",
+        "POOL               AT   SERVING BEFORE  SERVING THEN  FLOOR  HOLDS",
+        "edge.example.org.  now  4               3             4      no",
     ]
     assert run("drain", "edge-1", "--reason", "x", "--force").exit_code == 0
 
@@ -125,6 +125,71 @@ def test_a_refusal_in_json_is_the_problem_document(run: Run, server: FakeServer)
     assert document.impact is not None
     assert [(row.pool, row.ok) for row in document.impact] == [("edge.example.org.", False)]
     assert "capacity-floor" in result.stderr
+
+
+def test_the_impact_of_later_and_of_emptied_answers_says_so(run: Run, server: FakeServer) -> None:
+    """A number of tonight names its instant, in words and in the refusal's table; empty answers are named as such."""
+    rows = [
+        Impact(pool="a.example.", at=START + 3600, serving_before=3, serving_after=2, floor="1", ok=True),
+        Impact(pool="b.example.", serving_before=0, serving_after=0, empties=True, floor="0", ok=True),
+    ]
+    outcome = DrainOutcome(revision=7, changed=True, dry_run=False, drain=None, impact=rows)
+    server.answer_next(json_response(outcome))
+    assert run("drain", "edge-1", "--reason", "x").stdout.splitlines()[1:] == [
+        "  pool a.example.  at 2026-01-31T13:00:00Z serving 3 → 2  (floor 1: ok)",
+        "  pool b.example.  serving 0 → 0, answers become empty  (floor 0: ok)",
+    ]
+    server.answer_next(problem(409, "capacity-floor", "below", impact=rows))
+    assert run("drain", "edge-1", "--reason", "x").stderr.splitlines()[3:] == [
+        "a.example.  2026-01-31T13:00:00Z  3               2             1      yes",
+        "b.example.  now                   0               0, empty      0      yes",
+    ]
+
+
+def test_a_release_with_a_ramp_is_told(run: Run, server: FakeServer) -> None:
+    """The server is asked in seconds; the operator reads which part the node has, and from when it has all."""
+    run("drain", "edge-1", "--reason", "x")
+    assert run("undrain", "edge-1", "--ramp", "1m30s").exit_code == 0
+    assert server.last.query == [("ramp", "90")]
+    ramp = RampInfo(percent=10, ends_at=START + 90)
+    ended = [drain_info("edge-1")]
+    outcome = DrainOutcome(revision=8, changed=True, dry_run=False, drain=ended[0], released=ended, ramp=ramp)
+    server.answer_next(json_response(outcome))
+    told = "  ramp: 10 % of its part in answers, all of it from 2026-01-31T12:01:30Z on"
+    assert run("undrain", "edge-1", "--ramp", "90s").stdout.splitlines() == [
+        "edge-1: released, was draining for all roles (holder ops), indefinitely",
+        told,
+    ]
+    kept = outcome.model_copy(update={"changed": False, "drain": None, "released": []})
+    server.answer_next(json_response(kept))
+    assert told in run("undrain", "edge-1", "--ramp", "90s").stdout.splitlines()
+    gone = drain_info("edge-1").model_copy(update={"mode": "normal"})
+    server.answer_next(json_response(outcome.model_copy(update={"released": [gone], "ramp": None})))
+    assert run("undrain", "edge-1").stdout.splitlines() == ["edge-1: its ramp for all roles (holder ops) is ended"]
+
+
+def test_a_ramp_that_the_server_refuses_is_a_usage_error(run: Run, server: FakeServer) -> None:
+    """The field is named, and the exit status is 2."""
+    server.answer_next(problem(400, "invalid-request", "a ramp takes more than 0 seconds", field="ramp"))
+    result = run("undrain", "edge-1", "--ramp", "0s")
+    assert result.exit_code == 2
+    assert "ramp" in result.stderr
+
+
+def drain_info(name: str) -> DrainInfo:
+    return DrainInfo(
+        node=name,
+        roles=["*"],
+        mode="draining",
+        holder="ops",
+        actor="local",
+        reason="x",
+        created_at=START,
+        starts_at=START,
+        expires_at=None,
+        revision=7,
+        state="released",
+    )
 
 
 def test_a_release_is_told(run: Run, server: FakeServer) -> None:
@@ -231,7 +296,7 @@ def test_a_release_names_roles_and_holders(run: Run, server: FakeServer) -> None
         (("drain", "edge-1", "--reason", "x", "--wait", "safe"), ["--wait", "applied"]),
         (("drain", "../../x", "--reason", "x"), ["NODE", "../../x"]),
         (("undrain", "edge-1", "--holder", "a", "--all-holders"), ["--holder", "--all-holders"]),
-        (("undrain", "edge-1", "--ramp", "5m"), ["--ramp"]),
+        (("undrain", "edge-1", "--ramp", "soon"), ["--ramp", "soon", "30s"]),
         (("drain", "edge-1", "--reason", "\udcff"), ["--reason", "is not text in UTF-8"]),
         (("drain", "edge-1", "--reason", "x", "--role", "\udcff"), ["--role", "is not text in UTF-8"]),
         (("undrain", "edge-1", "--holder", "\udcff"), ["--holder", "is not text in UTF-8"]),

@@ -6,10 +6,21 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from dnsd.api.schemas import ConsumerInfo, DrainInfo, HistoryInfo, NodeInfo, NodeStatus, Page, PendingAt, PoolInfo
+from dnsd.api.schemas import (
+    ConsumerInfo,
+    DrainInfo,
+    HistoryInfo,
+    NodeInfo,
+    NodeStatus,
+    Page,
+    PendingAt,
+    PoolInfo,
+    RampInfo,
+)
 from tests.cli.conftest import Run
-from tests.cli.fakeserver import FakeServer
+from tests.cli.fakeserver import START, FakeServer, problem
 
 PAGES: list[tuple[str, type[Page[Any]], int]] = [
     ("nodes", Page[NodeInfo], 4),
@@ -63,9 +74,19 @@ def test_pools_say_who_is_out_and_why(run: Run, drained: FakeServer) -> None:
     """A pool's row has what serves, the floor, and the reason for each node that is out."""
     out = "edge-1: draining for ops; edge-2: draining for os-update"
     assert run("pools").stdout.splitlines() == [
-        "POOL               ROLE  SERVING  TOTAL  FLOOR  KEPT  ANSWERS FROM  OUT",
-        f"edge.example.org.  edge        2      4      2  yes   serving       {out}",
+        f"POOL               ROLE  SERVING  TOTAL  FLOOR  KEPT  ANSWERS FROM  {'OUT':<{len(out)}}  COMING BACK",
+        f"edge.example.org.  edge        2      4      2  yes   serving       {out}  -",
     ]
+
+
+def test_a_ramp_is_shown_with_the_node_with_its_pools_and_with_its_status(run: Run, server: FakeServer) -> None:
+    """Each of the three lists tells which part of the answers a node has on its way back."""
+    ramp = RampInfo(percent=30, ends_at=START + 60)
+    server.ramps["edge-1"] = ramp
+    assert "yes, 30 %" in run("nodes").stdout.splitlines()[1]
+    assert run("pools").stdout.splitlines()[1].endswith("edge-1, 30 %")
+    told = "  ramp: 30 % of its part in answers, all of it from 2026-01-31T12:01:00Z on"
+    assert told in run("status", "edge-1").stdout.splitlines()
 
 
 def test_a_pool_that_another_one_stands_in_for_names_it(run: Run, server: FakeServer) -> None:
@@ -98,6 +119,44 @@ def test_history_is_of_one_node_or_of_all(run: Run, drained: FakeServer) -> None
     assert [line.split()[3] for line in run("history").stdout.splitlines()[1:]] == ["edge-2", "edge-1"]
     assert [line.split()[3] for line in run("history", "edge-1").stdout.splitlines()[1:]] == ["edge-1"]
     assert ("node", "edge-1") in drained.last.query
+
+
+def test_history_says_what_was_forced(run: Run, drained: FakeServer) -> None:
+    """A forced entry is marked as such, and no other; JSON has what was before and after."""
+    run("drain", "edge-3", "--reason", "must", "--force")
+    rows = run("history").stdout.splitlines()[1:]
+    assert ["forced" in row.split() for row in rows] == [True, False, False]
+    items = json.loads(run("history", "--json").stdout)["items"]
+    assert [(item["forced"], [each["mode"] for each in item["after"]]) for item in items] == [
+        (True, ["draining"]),
+        (False, ["draining"]),
+        (False, ["draining"]),
+    ]
+    assert all(item["before"] == [] for item in items)
+
+
+def test_history_is_exported_as_json_lines_over_all_pages(run: Run, drained: FakeServer) -> None:
+    """Each entry is one line, newest first, whatever the pages; a node narrows it, and --json excludes it."""
+    drained.page_size = 1
+    result = run("history", "--jsonl")
+    entries = [HistoryInfo.model_validate_json(line) for line in result.stdout.splitlines()]
+    assert entries == drained.history
+    assert len([request for request in drained.requests if request.path == "/v1/history"]) == 2
+    assert len(run("history", "edge-1", "--jsonl").stdout.splitlines()) == 1
+    assert run("history", "--json", "--jsonl").exit_code == 2
+
+
+def test_an_export_prints_each_page_before_it_asks_for_the_next(run: Run, drained: FakeServer) -> None:
+    """What came before a failure is printed: the history is not gathered in memory first."""
+    drained.page_size = 1
+
+    async def first(request: web.Request) -> web.Response:
+        return web.json_response({"items": [drained.history[0].model_dump(mode="json")], "next": "1"})
+
+    drained.answer_next(first, problem(503, "store-unavailable", "the store is down"))
+    result = run("history", "--jsonl")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 1)
+    assert "store-unavailable" in result.stderr
 
 
 def test_status_tells_what_blocks(run: Run, drained: FakeServer) -> None:

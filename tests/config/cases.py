@@ -71,6 +71,7 @@ SERVER: list[Case] = [
     ('[store]\nstate_file = "var/"\n', [("bad-path", 6, "store.state_file")]),
     ('[drain]\ndefault_expiry = "4 hours"\n', [("bad-duration", 6, "drain.default_expiry")]),
     ('[drain]\ndefault_expiry = "0s"\n', [("bad-duration", 6, "drain.default_expiry")]),
+    ('[drain]\nwarn_after = "0s"\n', [("bad-duration", 6, "drain.warn_after")]),
     ('[health]\nstale_after = "9999d"\n', [("bad-duration", 6, "health.stale_after")]),
 ]
 

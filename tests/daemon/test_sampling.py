@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dnsd.daemon.sampling import sample
 from dnsd.model.node import Monitor
+from dnsd.model.pool import Floor
 from tests.control.rig import acknowledged, site_of
 from tests.support.fleets import node, pool
 
@@ -38,9 +39,26 @@ async def test_every_value_is_that_of_the_present_state() -> None:
     assert found.drains == {("maintenance", "edge"): 1}
     assert found.drain_age_seconds == {("a", "edge", "alice"): 90.0}
     assert found.drains_indefinite == 1
+    assert found.drains_overdue == 0
     assert (found.store_revision, found.applied_revision, found.answer_generation) == (2, 1, 2)
     assert found.queries == {("udp", "NOERROR"): 7, ("tcp", "NXDOMAIN"): 2}
     assert (found.store_up, found.state_age_seconds, found.reloads) == (True, 90.0, {"ok": 1})
+
+
+async def test_a_drain_is_overdue_from_the_warning_age_on() -> None:
+    """Counted while it is in force, whether it ends some day or not; a scheduled one ages from its start."""
+    site = await site_of(FLEET, [pool(floor=Floor.of(0))], warn_after_seconds=100.0)
+    await site.drain("a", indefinite=True)
+    await site.drain("b", expires_in=150.0)
+    await site.drain("c", starts_at=site.clock.wall + 50, indefinite=True)
+    counts = []
+    for seconds in (99, 1, 49, 1):
+        site.tick(seconds)
+        counts.append(sample(site.plane, reloads={}).drains_overdue)
+    # b has ended by the last look, and c has come of age.
+    assert counts == [0, 2, 2, 2]
+    await site.release("a")
+    assert sample(site.plane, reloads={}).drains_overdue == 1
 
 
 async def test_an_outage_shows_as_the_store_down_and_a_state_that_ages() -> None:
