@@ -96,13 +96,13 @@ class EventStreams:
 
 
 async def _run(request: web.Request, feed: asyncio.Task[None], write: asyncio.Task[None]) -> None:
+    stuck = False
     try:
         await asyncio.wait({feed, write}, return_when=asyncio.FIRST_COMPLETED)
         if feed.done() and not feed.cancelled() and feed.exception() is None:
-            await asyncio.wait({write}, timeout=SEND_TIMEOUT_SECONDS)
+            # What the source left behind: a reader that has not taken it in by then never will.
+            stuck = not (await asyncio.wait({write}, timeout=SEND_TIMEOUT_SECONDS))[0]
     finally:
-        # What the source left behind must be gone by now: a reader that still has not taken it in never will.
-        stuck = feed.done() and not feed.cancelled() and not write.done()
         feed.cancel()
         write.cancel()
         feed_end, write_end = await asyncio.gather(feed, write, return_exceptions=True)

@@ -148,9 +148,12 @@ async def test_a_long_absence_is_made_up_for(site: Site, backend: FakeBackend) -
         assert [int((await reader.event())["id"]) for _ in range(missed)] == list(range(2, missed + 2))
 
 
-async def test_a_slow_reader_is_cut_off(site: Site, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_is_cut_off(
+    site: Site, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A reader that takes nothing in is disconnected after a while, with a bounded backlog; others go on."""
     monkeypatch.setattr(streams, "SEND_TIMEOUT_SECONDS", 1.0)
+    caplog.set_level("INFO", "dnsd.admin")
     loop = asyncio.get_running_loop()
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -166,6 +169,7 @@ async def test_a_slow_reader_is_cut_off(site: Site, backend: FakeBackend, monkey
                 assert (await reader.event())["id"] == str(sent)
             await site.drain()
             assert (await reader.event())["event"] == "drain-placed"
+            await until(lambda: "too slow" in caplog.text)
             received = await _until_the_end(slow)
     assert 0 < len(received) < sent * 60_000
     assert not received.endswith(b"0\r\n\r\n")  # cut, rather than ended as a whole
