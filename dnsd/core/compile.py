@@ -27,12 +27,20 @@ _SIZES = {4: 4, 6: 16}  # bytes of an address
 PACKED_KEPT = 65_536
 
 
-def pool_node(spec: PoolSpec, selection: Selection, zones: Mapping[bytes, Zone], *, turn: int = 0) -> ZoneNode:
+def pool_node(
+    spec: PoolSpec,
+    selection: Selection,
+    zones: Mapping[bytes, Zone],
+    *,
+    changes_at: Mapping[int, float] | None = None,
+    turn: int = 0,
+) -> ZoneNode:
     """Return the overlay node of a pool.
 
     Args:
         selection: what it answers from now.
         zones: what the zone file has at the same name, such as a TXT record, stays beside the addresses.
+        changes_at: when the answers will be others, by type number.
         turn: which order or sample the first answer gets.
     """
     rrsets: dict[int, Answerable] = {}
@@ -48,6 +56,7 @@ def pool_node(spec: PoolSpec, selection: Selection, zones: Mapping[bytes, Zone],
             rrsets[rdtype] = Sampled(rdtype, spec.ttl, line, turn=turn)
     node = merged_node(zones, from_text(spec.owner), rrsets)
     node.fails = selection.tier is Tier.SERVFAIL
+    node.changes_at = changes_at
     return node
 
 
@@ -59,6 +68,15 @@ def record_node(node: Node, owner: bytes, zones: Mapping[bytes, Zone], *, ttl: i
         if addresses:
             rrsets[rdtype] = RRset(rdtype, ttl, addresses)
     return merged_node(zones, owner, rrsets)
+
+
+def addresses_of(members: Iterable[Member]) -> dict[int, frozenset[bytes]]:
+    """Return the packed addresses of nodes by the type that carries them."""
+    everyone = tuple(members)
+    return {
+        rdtype: frozenset(address for member in everyone for address in _packed(member.node.addresses, version))
+        for version, rdtype in FAMILIES
+    }
 
 
 def _weighted(members: Iterable[Member], version: int) -> list[Weighted]:

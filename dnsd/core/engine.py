@@ -162,8 +162,8 @@ def _transfer(engine: Engine, query: Query, _now: float) -> Answer | None:
     return error(REFUSED, kind=Kind.REFUSED)
 
 
-def _look_up(engine: Engine, query: Query, _now: float) -> Answer | None:
-    return look_up(engine.snapshot, query.qname, query.qtype)
+def _look_up(engine: Engine, query: Query, now: float) -> Answer | None:
+    return look_up(engine.snapshot, query.qname, query.qtype, now=now)
 
 
 Stage = Callable[[Engine, Query, float], Answer | None]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from dnsd.core.compile import pool_node
 from dnsd.core.fleet_change import OverlayChange, Withdrawal
 from dnsd.core.fleet_names import NodeNames
+from dnsd.core.foresight import first_changes, modes_ahead
 from dnsd.core.freshness import Hold
 from dnsd.core.names import from_text, to_text
 from dnsd.core.records import Overlay, Zone
@@ -319,7 +320,8 @@ class Fleet:
             mode = self.mode_of(key, pool.role, now=now)
             ramp = ramp_of(orders, role=pool.role, now=now)
             share_cap = 1.0 if ramp is None else ramp.share
-            member = Member(node, mode, self.health_of(node, pool.role, now=now), share_cap)
+            ahead = modes_ahead(orders, role=pool.role, now=now) if orders else ()
+            member = Member(node, mode, self.health_of(node, pool.role, now=now), share_cap, ahead)
             members = self._members[pool.owner]
             was = members.get(key)
             if was != member:
@@ -369,7 +371,9 @@ class Fleet:
             name = from_text(owner)
             self._compiled += 1
             # Each generation starts at another variant, so that frequent changes do not favour the first one.
-            node = pool_node(self.pools[owner], selection, self.spec.zones, turn=self._compiled)
+            spec = self.pools[owner]
+            changes_at = first_changes(spec, self.pools, lambda each: self._members[each].values())
+            node = pool_node(spec, selection, self.spec.zones, changes_at=changes_at, turn=self._compiled)
             change.pools.append(owner)
             if self.overlay.get(name) != node:
                 change.put[name] = node

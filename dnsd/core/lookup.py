@@ -22,6 +22,7 @@ from dnsd.core.constants import (
     YXDOMAIN,
     A,
 )
+from dnsd.core.countdown import clipped, clipped_ttl, next_change
 from dnsd.core.limits import MAX_ALIASES
 from dnsd.core.names import ROOT, parent
 from dnsd.core.owners import closest_zone
@@ -31,13 +32,14 @@ _WILDCARD = b"\x01*"
 _ADDRESS_QUESTIONS = frozenset({A, AAAA, ANY})
 
 
-def look_up(snapshot: Snapshot, qname: bytes, qtype: int) -> Answer:
+def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None = None) -> Answer:
     """Answer a question of class IN.
 
     Args:
         snapshot: what to answer from.
         qname: folded.
         qtype: a data type or ANY; other meta-types are not for lookups.
+        now: instant of the answer; None: it is for nobody's cache, and no TTL counts down.
     """
     answer = Answer()
     name = qname
@@ -47,9 +49,9 @@ def look_up(snapshot: Snapshot, qname: bytes, qtype: int) -> Answer:
             if not answer.answer:
                 answer.kind, answer.rcode = Kind.REFUSED, REFUSED
             return answer
-        target = _find(snapshot, zone, name, qtype, answer)
+        target = _find(snapshot, zone, name, qtype, answer, now)
         if target is None:
-            add_addresses(snapshot, answer)
+            add_addresses(snapshot, answer, now=now)
             return answer
         # RFC 1034 §3.6.2: alias loops are errors in the data; the resolver gets one turn of it.
         if any(owner == target and rrset.rdtype == CNAME for owner, rrset in answer.answer):
@@ -75,14 +77,14 @@ def _is_cut(node: ZoneNode | None) -> bool:
     return node is not None and node.cut and node.occluded_by is None
 
 
-def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answer) -> bytes | None:
+def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answer, now: float | None) -> bytes | None:
     """Add what a zone says of a name; return the name to go on with after an alias."""
     overlay, nodes = snapshot.overlay, zone.nodes
     answer.zone = zone
     if qtype == DS and _is_cut(nodes.get(name)):
         # The overlay is not asked: what it has at the child's apex is the child's.
         answer.closest_encloser = name
-        return _take(nodes[name], name, qtype, answer)
+        return _take(nodes[name], name, qtype, answer, now)
     encloser = name
     while (node := overlay.get(encloser) or nodes.get(encloser)) is None:
         encloser = encloser[encloser[0] + 1 :]
@@ -91,7 +93,7 @@ def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answe
         node = nodes[encloser]
     answer.closest_encloser = encloser
     if node.cut:
-        _refer(snapshot, encloser, node, answer)
+        _refer(snapshot, encloser, node, answer, now)
         return None
     if encloser is not name:
         if DNAME in node.rrsets:
@@ -104,10 +106,10 @@ def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answe
             _deny(zone, answer, kind=Kind.NXDOMAIN)
             return None
         node = source
-    return _take(node, name, qtype, answer)
+    return _take(node, name, qtype, answer, now)
 
 
-def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer) -> bytes | None:
+def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer, now: float | None) -> bytes | None:
     """Add what a node holds for the question's type; return the target of an alias."""
     if node.fails and qtype in _ADDRESS_QUESTIONS:
         answer.fail()
@@ -119,7 +121,10 @@ def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer) -> bytes | No
         # RFC 8482 §4.1: one RRset of those that exist. The lowest number, so that addresses come first.
         found = rrsets[min(rrsets)]
     if found is not None:
-        answer.answer.append((name, found.pick()))
+        rrset = found.pick()
+        if node.changes_at is not None and now is not None:
+            rrset = clipped(rrset, node.changes_at, now)
+        answer.answer.append((name, rrset))
         answer.kind = Kind.DATA
         return None
     alias = rrsets.get(CNAME)
@@ -130,6 +135,8 @@ def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer) -> bytes | No
         return rrset.rdatas[0].lower()
     if answer.zone is not None:
         _deny(answer.zone, answer, kind=Kind.NODATA)
+        if node.changes_at is not None and now is not None:
+            _shorten_denial(answer, next_change(node.changes_at, qtype), now)
     return None
 
 
@@ -155,12 +162,12 @@ def _substitute(owner: bytes, node: ZoneNode, name: bytes, qtype: int, answer: A
     return target.lower()
 
 
-def _refer(snapshot: Snapshot, cut: bytes, node: ZoneNode, answer: Answer) -> None:
+def _refer(snapshot: Snapshot, cut: bytes, node: ZoneNode, answer: Answer, now: float | None) -> None:
     """Make it a referral. AA stays as it was: set only by an alias on the way here."""
     answer.kind = Kind.REFERRAL
     servers = node.rrsets[NS].pick()
     answer.authority.append((cut, servers))
-    add_glue(snapshot, cut, servers, answer)
+    add_glue(snapshot, cut, servers, answer, now=now)
 
 
 def _deny(zone: Zone, answer: Answer, *, kind: Kind) -> None:
@@ -174,3 +181,9 @@ def _deny(zone: Zone, answer: Answer, *, kind: Kind) -> None:
         answer.rcode = NXDOMAIN
     # RFC 2308 §3: the SOA's TTL is set to the lesser of its own and its MINIMUM.
     answer.authority.append((zone.apex, RRset(SOA, zone.negative_ttl, zone.soa.rdatas)))
+
+
+def _shorten_denial(answer: Answer, changes_at: float | None, now: float) -> None:
+    """Let a NODATA live no longer than until there is an answer: its TTL is that of the SOA (RFC 2308 §5)."""
+    owner, soa = answer.authority[-1]
+    answer.authority[-1] = owner, RRset(SOA, clipped_ttl(soa.ttl, changes_at, now), soa.rdatas)

@@ -118,12 +118,15 @@ class ZoneNode:
         cut: it is a delegation: NS below the apex (RFC 1034 §4.2.1).
         occluded_by: the folded name of the cut or DNAME above it that hides it, where there is one.
         fails: a pool that must answer SERVFAIL for address questions.
+        changes_at: of a pool, by type number: the instant at which its addresses are due to be others, or to be there
+            at all. None: nothing is due.
     """
 
     rrsets: Mapping[int, Answerable] = field(default_factory=dict)
     cut: bool = False
     occluded_by: bytes | None = None
     fails: bool = False
+    changes_at: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dnsd.model.drain import Mode
 from dnsd.model.node import Node
@@ -43,12 +43,23 @@ class Member:
         mode: the strongest active drain for the pool's role.
         health: in the pool's role.
         share_cap: 0 to 1: the most of the pool's answers that may hold it; less than 1 while it comes back by a ramp.
+        ahead: the instants, rising, at which drains that are placed already will change the mode, with what it becomes.
     """
 
     node: Node
     mode: Mode
     health: Health
     share_cap: float = 1.0
+    ahead: tuple[tuple[float, Mode], ...] = ()
+
+    def at(self, instant: float) -> Member:
+        """Return it as it will be, if nothing but its mode changes."""
+        mode = self.mode
+        for when, becomes in self.ahead:
+            if when > instant:
+                break
+            mode = becomes
+        return self if mode is self.mode else replace(self, mode=mode)
 
     @property
     def serving(self) -> bool:
