@@ -16,6 +16,7 @@ from dnsd.api.schemas import (
     DrainOutcome,
     DrainRequest,
     Event,
+    Explanation,
     HistoryInfo,
     NodeInfo,
     NodeOutcome,
@@ -111,6 +112,17 @@ class Backend(Protocol):
 
         Raises:
             UnknownNode: there is none with that id.
+        """
+
+    def explain(self, name: str, rdtype: str, *, client: str | None) -> Explanation:
+        """Return what a query would be answered now, and why.
+
+        Args:
+            name, rdtype: as people write them.
+            client: address of who asks; None: anybody.
+
+        Raises:
+            InvalidRequest: one of them is not what it should be.
         """
 
     async def consumers(self) -> list[ConsumerInfo]:

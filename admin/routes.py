@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from admin.auth import Access
 from admin.call import Handler
-from admin.handlers import drains, fleet, nodes, service
+from admin.handlers import drains, explain, fleet, nodes, service
 from admin.paging import CURSOR, HISTORY_LIMIT, LIMIT
 from admin.query import Param
 from dnsd.api import schemas as s
@@ -65,6 +65,12 @@ _RELEASE = (
     Param(name="all_holders", kind="boolean", description="Release every holder's drains.", default=False),
     Param(name="dry_run", kind="boolean", description="Answer what would happen and write nothing.", default=False),
     Param(name="ramp", kind="number", description="Seconds in which the node comes back in steps; absent: at once."),
+)
+
+_QUESTION = (
+    Param(name="name", kind="string", description="The domain name that a query would ask for. Required."),
+    Param(name="type", kind="string", description="The record type.", default="A"),
+    Param(name="client", kind="string", description="The IP address of who would ask; it makes no difference yet."),
 )
 
 _LIST = (LIMIT, CURSOR)
@@ -186,6 +192,14 @@ ROUTES: tuple[Route, ...] = (
         answer=s.Page[s.ConsumerInfo],
         params=_LIST,
         errors=(503,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/explain",
+        handler=explain.explain,
+        access=Access.READ,
+        answer=s.Explanation,
+        params=_QUESTION,
     ),
     Route(
         method="GET",

@@ -431,10 +431,11 @@ class ExplainedNode(Answer):
     health: HealthName
     reported_at: Instant | None = Field(description="When its last report came; null: none did.")
     drains: list[DrainInfo] = Field(description="Those on the pool's role, scheduled ones included.")
-    weight: int = Field(description="The weight that is in force now.")
+    weight: int
+    ramp: RampInfo | None = Field(description="Its return in steps; null: none runs.")
     share: float | None = Field(description="Of the weight of all nodes that are answered; null: it is not one.")
     drain_breaks_floor: bool | None = Field(
-        description="Draining it now would be refused for this pool's floor; null: it does not serve."
+        description="Draining it now would be refused for this pool; null: it is drained, or there are too many to try."
     )
 
 

@@ -10,6 +10,7 @@ import click
 
 from dnsd import __version__
 from dnsd.cli.drain import drain, undrain
+from dnsd.cli.explain import explain
 from dnsd.cli.failures import JSON_KEY, ExitStatus, report
 from dnsd.cli.lists import consumers, drains, history, nodes, pools
 from dnsd.cli.serve import check, serve, token
@@ -58,7 +59,7 @@ def cli() -> None:
     """Run dnsd, and take nodes of its fleet out of DNS and back."""
 
 
-for command in (serve, check, token, nodes, pools, drains, consumers, history, drain, undrain, status):
+for command in (serve, check, token, nodes, pools, drains, consumers, history, drain, undrain, status, explain):
     cli.add_command(command)
 
 

@@ -49,6 +49,12 @@ def impact_of(fleet: Fleet, node: str, drains: Sequence[Drain], *, now: float) -
         One entry for each pool whose serving nodes change at some instant, or whose answers become empty, at the
         instant that is worst for it.
     """
+    impacts = (impact_on(fleet, pool, node, drains, now=now) for pool in fleet.pools_of(node))
+    return [impact for impact in impacts if impact is not None]
+
+
+def impact_on(fleet: Fleet, pool: PoolSpec, node: str, drains: Sequence[Drain], *, now: float) -> Impact | None:
+    """Return what one pool serves before and after, as `impact_of` does for all; None where nothing changes for it."""
 
     def before(other: str) -> Iterable[Drain]:
         return fleet.drains_of(other)
@@ -56,18 +62,14 @@ def impact_of(fleet: Fleet, node: str, drains: Sequence[Drain], *, now: float) -
     def after(other: str) -> Iterable[Drain]:
         return drains if other == node else fleet.drains_of(other)
 
-    found = []
-    for pool in fleet.pools_of(node):
-        others = (drain for member in fleet.members_of(pool.owner) for drain in after(member.node.id))
-        instants = _instants((*fleet.drains_of(node), *drains), others, now)
-        impacts = [
-            _compare(pool, _View(fleet, before, instant), _View(fleet, after, instant), now=now) for instant in instants
-        ]
-        changed = [impact for impact in impacts if impact.serving_before != impact.serving_after or impact.empties]
-        if changed:
-            # Of those that are equally bad the earliest.
-            found.append(min(changed, key=lambda impact: (impact.ok, impact.serving_after, impact.answering_after)))
-    return found
+    others = (drain for member in fleet.members_of(pool.owner) for drain in after(member.node.id))
+    instants = _instants((*fleet.drains_of(node), *drains), others, now)
+    impacts = [
+        _compare(pool, _View(fleet, before, instant), _View(fleet, after, instant), now=now) for instant in instants
+    ]
+    changed = [impact for impact in impacts if impact.serving_before != impact.serving_after or impact.empties]
+    # Of those that are equally bad the earliest.
+    return min(changed, key=lambda impact: (impact.ok, impact.serving_after, impact.answering_after), default=None)
 
 
 def _instants(changed: Iterable[Drain], others: Iterable[Drain], now: float) -> list[float]:

@@ -19,6 +19,7 @@ from dnsd.api.schemas import (
     DrainOutcome,
     DrainRequest,
     Event,
+    Explanation,
     HistoryInfo,
     NodeInfo,
     NodeOutcome,
@@ -34,6 +35,7 @@ from dnsd.control.actor import Actor
 from dnsd.control.consumers import Consumers
 from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
+from dnsd.control.explain import Explainer, question_of
 from dnsd.control.follower import Follower
 from dnsd.control.inventory import Inventory
 from dnsd.control.overdue import OverdueWatch
@@ -120,6 +122,9 @@ class ControlPlane:
         )
         self._status = StatusReader(self.publisher, self._consumers, health)
         overdue = OverdueWatch(self.publisher, self.hub, warn_after=lambda: self.settings.warn_after_seconds)
+        self._explainer = Explainer(
+            self.publisher, self._consumers, settings=lambda: self.settings, workers=lambda: self.workers.workers
+        )
         self._timekeeper = Timekeeper(self.publisher, self._drains, overdue, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -258,6 +263,10 @@ class ControlPlane:
     def status(self, node: str) -> NodeStatus:
         """Return how far a node's drain has come."""
         return self._status.status(node, now=self.clock())
+
+    def explain(self, name: str, rdtype: str, *, client: str | None) -> Explanation:
+        """Return what a query would be answered now, and why."""
+        return self._explainer.explain(question_of(name, rdtype, client), now=self.clock())
 
     async def consumers(self) -> list[ConsumerInfo]:
         """Return every consumer."""

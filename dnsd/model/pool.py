@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dnsd.model.node import Node
@@ -91,7 +91,14 @@ class PoolSpec:
 
     def selects(self, node: Node) -> bool:
         """Say whether a node belongs to the pool by its inventory alone."""
-        return self.role in node.roles and all(_value(node, key) == want for key, want in self.match.items())
+        return self.role in node.roles and not any(self.mismatches(node))
+
+    def mismatches(self, node: Node) -> Iterator[tuple[str, str, str | None]]:
+        """Yield each key of the selector that a node does not match, with what is wanted and what the node has."""
+        for key, want in self.match.items():
+            has = _value(node, key)
+            if has != want:
+                yield key, want, has
 
 
 def _value(node: Node, key: str) -> str | None:

@@ -13,6 +13,8 @@ from dnsd.api.schemas import (
     DrainOutcome,
     DrainRequest,
     Event,
+    ExplainedAnswer,
+    Explanation,
     HistoryInfo,
     Impact,
     ModeName,
@@ -279,6 +281,25 @@ class FakeBackend:
         info = self.node(node)
         return NodeStatus(
             node=info.id, revision=self._revision, safe_to_stop=False, blockers=["edge: serving"], roles={}
+        )
+
+    def explain(self, name: str, rdtype: str, *, client: str | None) -> Explanation:
+        if rdtype not in ("A", "AAAA"):
+            raise InvalidRequest(f"{rdtype!r} is not a record type", field="type")
+        return Explanation(
+            name=name,
+            type=rdtype,
+            client=client,
+            at=NOW,
+            revision=self._revision,
+            generation=self._revision + 1,
+            answer=ExplainedAnswer(rcode="NXDOMAIN", flags=["QR", "AA"], answer=[], authority=[], additional=[]),
+            steps=[],
+            pools=[],
+            workers=[],
+            applied=[],
+            pending=[],
+            notes=[],
         )
 
     async def consumers(self) -> list[ConsumerInfo]:

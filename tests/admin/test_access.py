@@ -26,6 +26,7 @@ EXPECTED = {
     ("GET", "/v1/pools"): Access.READ,
     ("GET", "/v1/pools/{owner}"): Access.READ,
     ("GET", "/v1/consumers"): Access.READ,
+    ("GET", "/v1/explain"): Access.READ,
     ("GET", "/v1/events"): Access.READ,
     ("GET", "/livez"): Access.OPEN,
     ("GET", "/readyz"): Access.OPEN,
@@ -48,6 +49,8 @@ BODIES: dict[str, Any] = {
     "/v1/nodes/{id}/drain": {"reason": "kernel"},
 }
 
+QUERIES = {"/v1/explain": "?name=edge.example.org"}
+
 
 def test_every_route_has_its_access_written_down() -> None:
     """The table of this test and the route table name the same calls with the same access."""
@@ -61,7 +64,7 @@ async def test_each_scope_reaches_its_own_routes_alone(
 ) -> None:
     """A caller outside a route's scopes gets 401 or 403 and the service hears nothing; any other one gets through."""
     node = "edge-2" if caller == "other agent" else "EDGE-1"
-    path = route.path.format(id=node, owner="edge.example.org")
+    path = route.path.format(id=node, owner="edge.example.org") + QUERIES.get(route.path, "")
     headers = {} if caller == "nobody" else bearer(caller if caller in ("vera", "olga") else "edge-agent")
     body = BODIES.get(route.path) if route.body else None
     method = "HEAD" if route.path == "/v1/events" else route.method  # the stream itself has no end
