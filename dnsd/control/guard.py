@@ -7,7 +7,7 @@ a drain for tonight counts the ones that begin tonight. Pure: it reads a fleet a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dnsd.api.schemas import Impact
 from dnsd.core.fleet import Fleet
@@ -25,12 +25,16 @@ class _View:
     fleet: Fleet
     drains_of: DrainsOf
     instant: float
+    known: dict[str, list[Member]] = field(default_factory=dict)
 
     def members(self, pool: PoolSpec) -> list[Member]:
-        return [
-            replace(member, mode=effective_mode(self.drains_of(member.node.id), role=pool.role, now=self.instant))
-            for member in self.fleet.members_of(pool.owner)
-        ]
+        if pool.owner not in self.known:
+            self.known[pool.owner] = [self._member(each, pool.role) for each in self.fleet.members_of(pool.owner)]
+        return self.known[pool.owner]
+
+    def _member(self, member: Member, role: str) -> Member:
+        mode = effective_mode(self.drains_of(member.node.id), role=role, now=self.instant)
+        return member if mode is member.mode else replace(member, mode=mode)
 
     def selection(self, owner: str) -> Selection:
         pool = self.fleet.pools[owner]

@@ -27,7 +27,7 @@ ResultT = TypeVar("ResultT")
 
 @dataclass
 class Entry:
-    """A drain as the model knows it: instants in seconds since the beginning."""
+    """A drain, or a ramp in mode normal, as the model knows it: instants in seconds since the beginning."""
 
     mode: Mode
     reason: str
@@ -87,7 +87,7 @@ class Drains(RuleBasedStateMachine):
         wanted = Entry(mode, reason, starts, None if lasts is None else starts + lasts)
         key = (name, role, holder)
         there = self.model.get(key)
-        if there is not None and self.over(there):
+        if there is not None and (self.over(there) or there.mode is Mode.NORMAL):
             there = None
         if there is not None and not delay and there.starts <= self.now:
             wanted.starts = there.starts
@@ -105,16 +105,33 @@ class Drains(RuleBasedStateMachine):
         lasts = wanted.expires - max(self.now, wanted.starts)
         return abs(there.expires - wanted.expires) < min(5.0, lasts / 10)
 
-    @rule(name=st.sampled_from(NODES), holder=st.sampled_from((*HOLDERS, None)))
-    def release(self, name: str, holder: str | None) -> None:
+    @rule(
+        name=st.sampled_from(NODES), holder=st.sampled_from((*HOLDERS, None)), ramp=st.sampled_from((None, 45.0, 450.0))
+    )
+    def release(self, name: str, holder: str | None, ramp: float | None) -> None:
         keys = [key for key in self.model if key[0] == name and holder in (None, key[2])]
-        if holder is not None and not keys and any(key[0] == name for key in self.model):
+        if holder is not None and not keys and any(key[0] == name and self.drains(key) for key in self.model):
             return  # a holder that has none where others do is refused; told in the tests of orders
-        outcome = self.run(self.site.release(name, holder=holder, all_holders=holder is None))
+        in_force = [key for key in keys if self.model[key].starts <= self.now]
+        if ramp is not None and not in_force:
+            return  # nothing comes back: refused, told in the tests of ramps
+        outcome = self.run(self.site.release(name, holder=holder, all_holders=holder is None, ramp=ramp))
+        if ramp is not None:
+            keys = [key for key in keys if self.drains(key)]
         assert outcome.changed is bool(keys)
-        self.told += len({key[2] for key in keys})
+        self.told += self.entries(keys)
         for key in keys:
-            del self.model[key]
+            entry = self.model.pop(key)
+            if ramp is not None and key in in_force:
+                self.model[key] = Entry(Mode.NORMAL, entry.reason, self.now, self.now + ramp)
+
+    def drains(self, key: tuple[str, str, str]) -> bool:
+        """Say whether there is a drain under a key, and no ramp."""
+        return self.model[key].mode is not Mode.NORMAL
+
+    def entries(self, keys: list[tuple[str, str, str]]) -> int:
+        """Return how many entries of history tell of the end of all these at once."""
+        return len({(key[0], key[2], self.drains(key)) for key in keys})
 
     @rule(seconds=st.sampled_from((1, 10, 29, 60, 400)))
     def wait(self, seconds: int) -> None:
@@ -124,7 +141,7 @@ class Drains(RuleBasedStateMachine):
 
         self.run(keep_time())
         over = [key for key, entry in self.model.items() if self.over(entry)]
-        self.told += len({(key[0], key[2]) for key in over})
+        self.told += self.entries(over)
         for key in over:
             del self.model[key]
 
@@ -143,18 +160,28 @@ class Drains(RuleBasedStateMachine):
         ]
         return max(modes, default=Mode.NORMAL)
 
+    def share(self, name: str, role: str) -> float:
+        shares = [
+            (1 + int((self.now - entry.starts) / (entry.expires - entry.starts) * 9)) / 10
+            for (node_, role_, _), entry in self.model.items()
+            if node_ == name and role_ in (role, "*") and entry.mode is Mode.NORMAL and entry.expires is not None
+        ]
+        return min(shares, default=1.0)
+
     @invariant()
     def everything_agrees(self) -> None:
         if not hasattr(self, "site"):
             return
         plane = self.site.plane
         listed = {(each.node, role, each.holder) for each in plane.drains() for role in each.roles}
-        assert listed == set(self.model)
+        assert listed == {key for key in self.model if self.drains(key)}
         for role, spec in zip(ROLES, POOLS, strict=True):
             modes = {name: self.mode(name, role) for name in NODES}
             assert {name: plane.node(name).roles[role].mode for name in NODES} == {
                 name: mode.text for name, mode in modes.items()
             }
+            ramps = {each.node.id: each.share_cap for each in plane.publisher.fleet.members_of(spec.owner)}
+            assert ramps == {name: self.share(name, role) for name in NODES}
             serving = [ADDRESS[name] for name in NODES if modes[name] is Mode.NORMAL]
             assert plane.pool(spec.owner).answers == serving
             for name in NODES:

@@ -16,6 +16,8 @@ from dnsd.errors import InvalidRequest
 from dnsd.model.drain import Mode
 from dnsd.model.node import Monitor
 from dnsd.model.state import Action
+from dnsd.model.times import format_instant
+from tests.admin.site import Site as Http
 from tests.control.rig import ABC, EDGE, BreakableStore, Site, site_of, until
 from tests.control.test_timekeeper import keeping_time, pass_time
 from tests.support.fleets import addresses_in, ask, node
@@ -212,6 +214,19 @@ async def test_a_ramp_that_makes_no_sense_is_refused(ramp: float) -> None:
         await site.release("a", **request)
     assert "ramp" in (getattr(refusal.value, "field", None) or str(refusal.value))
     assert site.plane.revision == 1
+
+
+async def test_a_refused_ramp_names_its_field_over_http() -> None:
+    """Negative, zero, too long, or with nothing to release: 400 with the parameter, and the state as before."""
+    site = await site_of()
+    await site.drain("a", holder="local")
+    async with Http(site.plane) as http:  # type: ignore[arg-type]
+        for node_, ramp in (("a", "-5"), ("a", "0"), ("a", "86401"), ("b", "60")):
+            got = await http.ask("DELETE", f"/v1/nodes/{node_}/drain?ramp={ramp}")
+            assert (got.status, got.problem["id"], got.problem["field"]) == (400, "invalid-request", "ramp")
+        assert site.plane.revision == 1
+        got = await http.ask("DELETE", "/v1/nodes/a/drain?ramp=90")
+        assert got.json["ramp"] == {"percent": 10, "ends_at": format_instant(site.clock.wall + 90)}
 
 
 @pytest.mark.parametrize("placed", [None, "scheduled", "others"])
