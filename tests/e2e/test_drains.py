@@ -8,6 +8,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 
 from tests.support.servers import Server, serving, wait_until
@@ -103,6 +105,38 @@ def test_a_drain_expires_by_itself_and_its_end_is_told_once(server: Server) -> N
     assert server.cli("drains")["items"] == []
     entry = server.cli("history")["items"][0]
     assert (entry["action"], entry["actor"], entry["reason"]) == ("drain-expired", "dnsd", "short")
+
+
+def share_of(server: Server, address: str, *, times: int = 300) -> float:
+    """Return the share of answers over UDP, from any worker, that hold an address."""
+    found = 0
+    for _ in range(times):
+        query = dns.message.make_query(EDGE, "A")
+        response = dns.query.udp(query, "127.0.0.1", port=server.dns_port, timeout=5)
+        found += any(rdata.address == address for rrset in response.answer for rdata in rrset)
+    return found / times
+
+
+def test_a_node_comes_back_by_a_ramp_that_survives_a_restart_and_ends_by_itself(server: Server) -> None:
+    """A tenth of the answers first, as shown; the same after a restart; all of them, and one entry, at the end."""
+    server.cli("drain", "edge-1", "--reason", "kernel", "--wait", "applied")
+    released = server.cli("undrain", "edge-1", "--ramp", "10m", "--wait", "applied")
+    assert released["ramp"]["percent"] == 10
+    assert 0.02 < share_of(server, "192.0.2.11") < 0.2
+    assert server.stop() == 0
+    server.start()
+    (node,) = (each for each in server.cli("nodes")["items"] if each["id"] == "edge-1")
+    assert node["roles"]["edge"]["ramp"] == released["ramp"]
+    assert 0.02 < share_of(server, "192.0.2.11") < 0.2
+    assert server.cli("drains")["items"] == []
+
+    server.cli("undrain", "edge-1", "--wait", "applied")
+    assert share_of(server, "192.0.2.11", times=50) == 1.0
+    server.cli("drain", "edge-1", "--reason", "kernel", "--wait", "applied")
+    server.cli("undrain", "edge-1", "--ramp", "900ms", "--wait", "applied")
+    wait_until(lambda: server.cli("history")["items"][0]["action"] == "ramp-ended", "the end is in the history")
+    assert share_of(server, "192.0.2.11", times=50) == 1.0
+    assert [entry["action"] for entry in server.cli("history")["items"]].count("ramp-ended") == 2
 
 
 def test_holders_release_their_own(server: Server) -> None:
