@@ -244,7 +244,7 @@ async def test_a_call_without_a_body_takes_none(site: Site, backend: FakeBackend
 
 async def test_an_unknown_path_or_method_is_a_problem_too(site: Site) -> None:
     """404 and 405 are problem+json as well, and 405 says what is allowed."""
-    for path in ("/v1", "/v1/nodes/", "/v1/nodes/edge-1/", "/v2/nodes", "/v1/explain", "//", "/v1//nodes"):
+    for path in ("/v1", "/v1/nodes/", "/v1/nodes/edge-1/", "/v2/nodes", "/v1/unknown", "//", "/v1//nodes"):
         got = await site.get(path)
         assert (got.status, got.problem["id"]) == (404, "not-found"), path
     wrong = await site.ask("POST", "/v1/nodes/edge-1/drain")
