@@ -67,9 +67,16 @@ def impact_on(fleet: Fleet, pool: PoolSpec, node: str, drains: Sequence[Drain], 
         return drains if other == node else fleet.drains_of(other)
 
     others = (drain for member in fleet.members_of(pool.owner) for drain in after(member.node.id))
-    instants = _instants((*fleet.drains_of(node), *drains), others, now)
+    own = fleet.drains_of(node)
+    roles = {each.role for each in fleet.pools_of(node)}
     impacts = [
-        _compare(pool, _View(fleet, before, instant), _View(fleet, after, instant), now=now) for instant in instants
+        _compare(pool, _View(fleet, before, instant), _View(fleet, after, instant), now=now)
+        for instant in _instants((*own, *drains), others, now)
+        # A pool is looked at whole only where the order makes a difference.
+        if any(
+            effective_mode(own, role=role, now=instant) is not effective_mode(drains, role=role, now=instant)
+            for role in roles
+        )
     ]
     changed = [impact for impact in impacts if impact.serving_before != impact.serving_after or impact.empties]
     # Of those that are equally bad the earliest.
