@@ -247,8 +247,13 @@ class DnsProgress(Answer):
     """How far a node has left DNS answers and caches, in one role."""
 
     withdrawn_at: Instant | None = Field(description="Since when no answer names it; null: answers still may.")
-    max_ttl: int | None = Field(description="Seconds: the largest TTL that named it; null: no pool did.")
+    max_ttl: int | None = Field(
+        description="Seconds: the largest TTL that named it, as measured, or of its pools where nobody asked or told."
+    )
     caches_clear_at: Instant | None
+    last_named_at: Instant | None = Field(
+        None, description="The last answer of a pool that named it, as measured; null: none, or not known."
+    )
 
 
 class SessionProgress(Answer):

@@ -1,8 +1,9 @@
 """How far a node has left DNS: when answers stopped naming it, and until when caches may still hold one that did.
 
-The bound is safe rather than tight: a withdrawal counts from the moment at which every worker had applied it, with the
-TTL of the pool that named the node, whether or not anybody asked. What is left is counted on a steady clock, so that a
-wall clock that is set forward clears no cache; the wall clock's instants are for people.
+What counts is what the workers measured: the last answers of the pools that named the node, and their TTLs. Where none
+of them told, a withdrawal counts from the moment at which every worker had applied it, with the whole TTL of the pool;
+where one has died, from then. What is left is counted on a steady clock, so that a wall clock that is set forward
+clears no cache; the wall clock's instants are for people.
 
 named ──withdraw──► waiting for workers ──applied──► caches run out ──TTL──► clear
 """
@@ -10,9 +11,15 @@ named ──withdraw──► waiting for workers ──applied──► caches 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dnsd.control.answerlog import AnswerLog
 from dnsd.core.fleet_change import Withdrawal
+from dnsd.core.names import from_text
+
+# Resolvers count TTLs in whole seconds and may answer for the rest of the last one, and an answer is on its way for
+# some milliseconds. Added to what was measured. Unit: seconds.
+RESOLVER_SLACK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,25 +28,38 @@ class Departure:
 
     Args:
         withdrawn_at: instant since which no worker names it; None: not applied by all yet.
-        max_ttl: seconds; the largest TTL that named it and that caches may count from; None: no pool did.
+        max_ttl: seconds; the largest TTL that named it and that caches may count from, or would have where nobody
+            asked; None: no pool did.
         caches_clear_at: instant at which the last answer has expired everywhere; None: not known, or none was given.
         seconds_left: until then, on the steady clock, 0 or more; None: not known, as not all workers have applied it.
+        last_named_at: instant of the last answer of a pool that named it; None: there was none, or it is not known.
     """
 
     withdrawn_at: float | None
     max_ttl: int | None
     caches_clear_at: float | None
     seconds_left: float | None
+    last_named_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A withdrawal that some worker has not applied yet."""
+
+    generation: int
+    owner: str
+    ttl: int
 
 
 @dataclass(slots=True)
 class _Record:
     """What is owed to caches for one node and role; instants on the wall clock unless they say steady."""
 
-    generation: int = 0
-    waiting_ttl: int = 0
+    pending: list[_Pending] = field(default_factory=list)
     max_ttl: int = 0
+    counted_ttl: int = 0  # the largest that caches were found to count from
     withdrawn_at: float | None = None
+    last_named_at: float | None = None
     clear_at: float = 0.0
     clear_at_steady: float = float("-inf")
 
@@ -71,25 +91,48 @@ class DepartureLog:
             key = (withdrawal.node, withdrawal.role)
             record = self._records.setdefault(withdrawal.node, {}).setdefault(withdrawal.role, _Record())
             if key not in self._waiting and record.clear_at_steady <= now:
-                record.max_ttl = 0  # what caches held of earlier answers is gone
-            record.generation = generation
-            record.waiting_ttl = max(withdrawal.ttl, record.waiting_ttl if key in self._waiting else 0)
+                record.max_ttl = record.counted_ttl = 0  # what caches held of earlier answers is gone
+            record.pending.append(_Pending(generation, withdrawal.owner, withdrawal.ttl))
             record.max_ttl = max(withdrawal.ttl, record.max_ttl)
             record.withdrawn_at = None
             self._waiting.add(key)
 
-    def applied(self, generation: int) -> None:
-        """Note that every worker has applied a generation and those before it."""
-        now, steady = self._clock(), self._steady()
+    def applied(self, generation: int, answers: AnswerLog | None = None) -> None:
+        """Note that every worker has applied a generation and those before it.
+
+        Args:
+            answers: what workers have told with it; None: nothing.
+        """
         for key in tuple(self._waiting):
             record = self._records[key[0]][key[1]]
-            if record.generation > generation:
-                continue
-            record.withdrawn_at = now
-            if steady + record.waiting_ttl >= record.clear_at_steady:
-                record.clear_at = now + record.waiting_ttl
-                record.clear_at_steady = steady + record.waiting_ttl
-            self._waiting.discard(key)
+            for each in record.pending:
+                if each.generation <= generation:
+                    self._settle(record, each, answers)
+            record.pending = [each for each in record.pending if each.generation > generation]
+            if not record.pending:
+                record.withdrawn_at = self._clock()
+                record.max_ttl = record.counted_ttl or record.max_ttl
+                self._waiting.discard(key)
+
+    def _settle(self, record: _Record, pending: _Pending, answers: AnswerLog | None) -> None:
+        """Count from what was heard of a pool's answers, or from now where nobody told."""
+        now, steady = self._clock(), self._steady()
+        left, ttl = float(pending.ttl), pending.ttl
+        heard = None if answers is None else answers.heard(from_text(pending.owner), pending.generation)
+        if answers is not None and heard is not None:
+            # Whoever has died without a word may have answered until then.
+            lost_left = answers.lost_at + pending.ttl - steady
+            told_left = heard.clear_at - steady + RESOLVER_SLACK_SECONDS
+            left = min(max(lost_left, told_left), pending.ttl + RESOLVER_SLACK_SECONDS)
+            ttl = max(heard.max_ttl, pending.ttl if lost_left > 0 else 0)
+            if heard.last_at != float("-inf"):
+                record.last_named_at = max(record.last_named_at or 0.0, now - (steady - heard.last_at))
+        if left == float("-inf"):
+            return
+        record.counted_ttl = max(record.counted_ttl, ttl)
+        if steady + left >= record.clear_at_steady:
+            record.clear_at = now + left
+            record.clear_at_steady = steady + left
 
     def roles_of(self, node: str) -> tuple[str, ...]:
         """Return the roles in which a node has left answers, those included that it does not have any more."""
@@ -106,16 +149,19 @@ class DepartureLog:
         if record is not None and (node, role) in self._waiting:
             return Departure(withdrawn_at=None, max_ttl=record.max_ttl, caches_clear_at=None, seconds_left=None)
         before = float("-inf") if ttl_before is None else self._begun_at_steady + ttl_before
-        if record is not None and record.clear_at_steady >= before:
+        if record is not None and (record.clear_at_steady >= before or before <= steady):
+            never = record.clear_at_steady == float("-inf")
             return Departure(
                 withdrawn_at=record.withdrawn_at,
                 max_ttl=record.max_ttl,
-                caches_clear_at=record.clear_at,
+                caches_clear_at=record.withdrawn_at if never else record.clear_at,
                 seconds_left=max(0.0, record.clear_at_steady - steady),
+                last_named_at=record.last_named_at,
             )
         return Departure(
             withdrawn_at=self._begun_at if record is None else record.withdrawn_at,
             max_ttl=ttl_before,
             caches_clear_at=None if ttl_before is None else self._begun_at + ttl_before,
             seconds_left=max(0.0, before - steady),
+            last_named_at=None if record is None else record.last_named_at,
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dnsd.api.schemas import Event
+from dnsd.control.answerlog import AnswerLog
 from dnsd.control.events import EventHub
 from dnsd.control.progress import DepartureLog
 from dnsd.core.fleet import Fleet
@@ -30,6 +31,10 @@ LAGS_KEPT = 10_000
 
 class Workers(Protocol):
     """What the publisher needs of the answer workers."""
+
+    @property
+    def answers(self) -> AnswerLog:
+        """What they have told of the pools that generations changed."""
 
     @property
     def applied_generation(self) -> int:
@@ -172,7 +177,8 @@ class Publisher:
         while self._revision_of and self._revision_of[0][0] <= applied:
             self._applied_revision = self._revision_of.popleft()[1]
         self.applied_at = now
-        self.departures.applied(applied)
+        self.departures.applied(applied, self._workers.answers)
+        self._workers.answers.forget(applied)
         while self._waiting and self._waiting[0][0] <= applied:
             _, record = self._waiting.popleft()
             lag = max(0.0, now - record.at)
@@ -213,7 +219,7 @@ def _no_longer_named(before: Fleet, after: Fleet) -> list[Withdrawal]:
     for owner, pool in before.pools.items():
         becomes = after.pools.get(owner)
         still = after.named(owner) if becomes is not None and becomes.ttl >= pool.ttl else frozenset()
-        gone.extend(Withdrawal(node, role, pool.ttl) for node, role in sorted(before.named(owner) - still))
+        gone.extend(Withdrawal(node, role, pool.ttl, owner) for node, role in sorted(before.named(owner) - still))
     return gone
 
 

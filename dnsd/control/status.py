@@ -86,6 +86,7 @@ class StatusReader:
                 withdrawn_at=departure.withdrawn_at,
                 max_ttl=departure.max_ttl,
                 caches_clear_at=departure.caches_clear_at,
+                last_named_at=departure.last_named_at,
             ),
             applied=applied,
             pending=pending,

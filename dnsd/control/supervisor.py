@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dnsd.control.answerlog import AnswerLog
 from dnsd.control.worker_handle import Stage, WorkerHandle
 from dnsd.control.worker_limits import (
     APPLY_SECONDS,
@@ -23,6 +25,7 @@ from dnsd.control.worker_limits import (
     backoff_seconds,
 )
 from dnsd.core.records import Delta, Snapshot
+from dnsd.core.trace import Answered
 from dnsd.errors import StartError
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address
@@ -80,6 +83,9 @@ class WorkerPool:
             must not raise.
         apply_seconds: from handing over a generation to taking a silent worker for hung.
         orphan_seconds: how long workers go on answering after the control process has died.
+
+    Attributes:
+        answers: what workers have told of the pools that generations changed; its clock is the monotonic one.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class WorkerPool:
         self._on_applied = on_applied
         self._on_progress = on_progress
         self._apply_seconds = apply_seconds
+        self.answers = AnswerLog()
         self._snapshot = Snapshot(0, 0, {}, {})
         self._running = False
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
@@ -214,6 +221,10 @@ class WorkerPool:
         """Let a worker that has its snapshot listen."""
         worker.open(self._order)
 
+    def told(self, generation: int, answered: Mapping[bytes, Answered]) -> None:
+        """Keep what a worker tells of its answers."""
+        self.answers.tell(generation, answered, steady=time.monotonic())
+
     def applied(self, worker: WorkerHandle) -> None:
         """Pass an acknowledgement on."""
         if self._on_applied is not None:
@@ -226,6 +237,7 @@ class WorkerPool:
         if slot.worker is not worker:
             return
         slot.worker = None
+        self.answers.lose(steady=time.monotonic())
         slot.past += replace(worker.counters, tcp_open=0)
         now = asyncio.get_running_loop().time()
         lasted = worker.serving_since is not None and now - worker.serving_since >= LASTING_SECONDS

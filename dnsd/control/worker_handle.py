@@ -18,9 +18,11 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Protocol
 
 from dnsd.control.worker_limits import LOAD_SECONDS, SILENCE_SECONDS, START_SECONDS
+from dnsd.core.trace import Answered
 from dnsd.errors import StartError
 from dnsd.workers.channel import Channel, encode
 from dnsd.workers.messages import Applied, Count, Counters, Failed, Open, Ready, Stop
@@ -42,6 +44,9 @@ class WorkerOwner(Protocol):
 
     def loaded(self, worker: WorkerHandle) -> None:
         """It has its first snapshot, and waits to be opened."""
+
+    def told(self, generation: int, answered: Mapping[bytes, Answered]) -> None:
+        """It tells of the pools that a generation changed, and acknowledges it next."""
 
     def applied(self, worker: WorkerHandle) -> None:
         """It has acknowledged a generation."""
@@ -182,7 +187,9 @@ class WorkerHandle:
     def _received(self, message: object) -> None:
         self._heard_at = asyncio.get_running_loop().time()
         match message:
-            case Applied(generation, revision):
+            case Applied(generation, revision, answered):
+                # First: with the acknowledgement it is taken that everything was told.
+                self._owner.told(generation, answered)
                 self._applied(generation, revision)
             case Counters():
                 self.counters = message

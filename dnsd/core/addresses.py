@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from dnsd.core.answer import Answer, OwnedRRset
 from dnsd.core.constants import AAAA, MX, NS, SRV, A
-from dnsd.core.countdown import clipped
+from dnsd.core.countdown import served
 from dnsd.core.limits import MAX_ADDITIONAL_NAMES
 from dnsd.core.names import is_at_or_below
 from dnsd.core.owners import closest_zone
@@ -23,7 +23,7 @@ def add_addresses(snapshot: Snapshot, answer: Answer, *, now: float | None) -> N
     """Add the addresses that an answer of NS, MX or SRV records makes useful (RFC 1034 §4.3.2 step 6).
 
     Args:
-        now: instant; None: no TTL counts down.
+        now: instant; None: it is for nobody: no TTL counts down, and no answer is noted.
     """
     if not answer.answer:
         return
@@ -45,7 +45,7 @@ def add_glue(snapshot: Snapshot, cut: bytes, servers: RRset, answer: Answer, *, 
     Args:
         cut: folded name of the delegation.
         servers: its NS records.
-        now: instant; None: no TTL counts down.
+        now: instant; None: it is for nobody: no TTL counts down, and no answer is noted.
     """
     parent_zone = answer.zone
     if parent_zone is None:
@@ -74,6 +74,6 @@ def _addresses_of(snapshot: Snapshot, zone: Zone, name: bytes, now: float | None
         found = node.rrsets.get(rdtype)
         if found is not None:
             rrset = found.pick()
-            if node.changes_at is not None and now is not None:
-                rrset = clipped(rrset, node.changes_at, now)
+            if node.trace is not None and now is not None:
+                rrset = served(node, rrset, now)
             yield name, rrset

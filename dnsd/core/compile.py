@@ -16,6 +16,7 @@ from dnsd.core.records import Answerable, Rotation, RRset, Zone, ZoneNode
 from dnsd.core.sampled import Sampled
 from dnsd.core.sampling import Line, Weighted, fits, rotations
 from dnsd.core.selection import Member, Selection, Tier
+from dnsd.core.trace import Trace
 from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec
 
@@ -57,6 +58,7 @@ def pool_node(
     node = merged_node(zones, from_text(spec.owner), rrsets)
     node.fails = selection.tier is Tier.SERVFAIL
     node.changes_at = changes_at
+    node.trace = Trace()
     return node
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dnsd.core.constants import ANY
-from dnsd.core.records import RRset
+from dnsd.core.constants import AAAA, ANY, A
+from dnsd.core.records import RRset, ZoneNode
+
+ADDRESS_TYPES = (A, AAAA)
 
 # The least that a TTL is clipped to. 0 would have every client of every resolver come to us in the last second, and
 # until the next generation is there. Unit: seconds.
@@ -26,6 +28,15 @@ def clipped_ttl(ttl: int, changes_at: float | None, now: float) -> int:
     if changes_at is None or now + ttl <= changes_at:
         return ttl
     return min(ttl, max(LEAST_TTL_SECONDS, int(changes_at - now)))
+
+
+def served(node: ZoneNode, rrset: RRset, now: float) -> RRset:
+    """Return an RRset of a pool as it is answered now, and take note of the answer where it names nodes."""
+    if node.changes_at is not None:
+        rrset = clipped(rrset, node.changes_at, now)
+    if node.trace is not None and rrset.rdtype in ADDRESS_TYPES:
+        node.trace.note(rrset.ttl, now)
+    return rrset
 
 
 def clipped(rrset: RRset, changes_at: Mapping[int, float], now: float) -> RRset:

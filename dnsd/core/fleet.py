@@ -387,5 +387,5 @@ class Fleet:
             if not answered.isdisjoint(member.node.addresses)
         )
         gone = self._named.get(owner, frozenset()) - named
-        change.withdrawn.extend(Withdrawal(node, role, self.pools[owner].ttl) for node, role in sorted(gone))
+        change.withdrawn.extend(Withdrawal(node, role, self.pools[owner].ttl, owner) for node, role in sorted(gone))
         self._named[owner] = named

@@ -16,11 +16,13 @@ class Withdrawal:
     Args:
         role: the role in which it was named.
         ttl: seconds for which a cache may still hold it.
+        owner: the pool.
     """
 
     node: str
     role: str
     ttl: int
+    owner: str = ""
 
 
 @dataclass(slots=True)

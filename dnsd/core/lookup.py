@@ -22,7 +22,7 @@ from dnsd.core.constants import (
     YXDOMAIN,
     A,
 )
-from dnsd.core.countdown import clipped, clipped_ttl, next_change
+from dnsd.core.countdown import clipped_ttl, next_change, served
 from dnsd.core.limits import MAX_ALIASES
 from dnsd.core.names import ROOT, parent
 from dnsd.core.owners import closest_zone
@@ -39,7 +39,7 @@ def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None =
         snapshot: what to answer from.
         qname: folded.
         qtype: a data type or ANY; other meta-types are not for lookups.
-        now: instant of the answer; None: it is for nobody's cache, and no TTL counts down.
+        now: instant of the answer; None: it is for nobody: no TTL counts down, and no answer is noted.
     """
     answer = Answer()
     name = qname
@@ -122,8 +122,8 @@ def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer, now: float | 
         found = rrsets[min(rrsets)]
     if found is not None:
         rrset = found.pick()
-        if node.changes_at is not None and now is not None:
-            rrset = clipped(rrset, node.changes_at, now)
+        if node.trace is not None and now is not None:
+            rrset = served(node, rrset, now)
         answer.answer.append((name, rrset))
         answer.kind = Kind.DATA
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dnsd.core.constants import CLASS_IN
+from dnsd.core.trace import Trace
 
 # A pointer to offset 12, where the question's name stands in every message (RFC 1035 §4.1.4).
 QUESTION_POINTER = b"\xc0\x0c"
@@ -120,6 +121,7 @@ class ZoneNode:
         fails: a pool that must answer SERVFAIL for address questions.
         changes_at: of a pool, by type number: the instant at which its addresses are due to be others, or to be there
             at all. None: nothing is due.
+        trace: of a pool: what became of its answers; no part of what it is.
     """
 
     rrsets: Mapping[int, Answerable] = field(default_factory=dict)
@@ -127,6 +129,7 @@ class ZoneNode:
     occluded_by: bytes | None = None
     fails: bool = False
     changes_at: Mapping[int, float] | None = None
+    trace: Trace | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the control process and a worker say to each other over their channel.
 
 control → worker                                worker → control
-    Load      a whole snapshot                      Applied   it answers from that generation
+    Load      a whole snapshot                      Applied   it answers from that generation; what it answered before
     Delta     the next generation                   Ready     its sockets are open
     Open      listen and answer                     Counters  every second, and when asked
     Count     send counters now                     Failed    it cannot serve, and ends
@@ -13,9 +13,11 @@ generation than the last one that was sent to it before `Open`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dnsd.core.records import Snapshot
+from dnsd.core.trace import Answered
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address
 
@@ -63,10 +65,12 @@ class Applied:
 
     Args:
         generation, revision: those of the snapshot.
+        answered: by owner, of the pools that it replaced or removed: the answers from before it.
     """
 
     generation: int
     revision: int
+    answered: Mapping[bytes, Answered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 
 from dnsd.core.engine import Engine
@@ -26,6 +26,7 @@ from dnsd.workers.channel import Channel
 from dnsd.workers.listeners import Listeners
 from dnsd.workers.messages import Applied, Count, Failed, Load, Open, Ready, Stop
 from dnsd.workers.takeover import until_retired
+from dnsd.workers.tally import Tally
 
 # How often counters go to the control process, which takes them for a sign of life as well. Unit: seconds.
 COUNTERS_SECONDS = 1.0
@@ -47,6 +48,7 @@ class Worker:
         self._engine: Engine | None = None
         self._listeners: Listeners | None = None
         self._order: Open | None = None
+        self._tally = Tally()
         self._serving = False
         self._asked = 0
         self._failure_logged_at = -FAILURE_LOG_SECONDS
@@ -98,19 +100,24 @@ class Worker:
     def _apply_delta(self, delta: Delta) -> None:
         if self._engine is None:
             raise ValueError("a delta came before the first snapshot")
-        self._engine.swap(self._engine.snapshot.with_delta(delta))
-        # Only now: whoever hears of it may take it that no answer is rendered from the generation before.
-        self._channel.send(Applied(delta.generation, delta.revision))
+        self._swap(self._engine, self._engine.snapshot.with_delta(delta), (*delta.put, *delta.removed))
 
     def _load(self, snapshot: Snapshot) -> None:
         if self._engine is None:
             self._engine = Engine(snapshot, on_failure=self._log_failure)
             gc.collect()
+            self._channel.send(Applied(snapshot.generation, snapshot.revision))
         else:
-            self._engine.swap(snapshot)
-        self._channel.send(Applied(snapshot.generation, snapshot.revision))
+            self._swap(self._engine, snapshot, self._engine.snapshot.overlay)
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
+
+    def _swap(self, engine: Engine, snapshot: Snapshot, changed: Iterable[bytes]) -> None:
+        before = engine.snapshot.overlay
+        engine.swap(snapshot)
+        # Only now: whoever hears of it may take it that no answer is rendered from the generation before.
+        answered = self._tally.hand_on(before, snapshot.overlay, changed)
+        self._channel.send(Applied(snapshot.generation, snapshot.revision, answered))
 
     async def _open(self, order: Open) -> None:
         if self._engine is None:
@@ -129,6 +136,8 @@ class Worker:
 
     def _count_regularly(self) -> None:
         self._send_counters()
+        if self._engine is not None:
+            self._tally.watch_clock(self._engine.snapshot.overlay)
         asyncio.get_running_loop().call_later(COUNTERS_SECONDS, self._count_regularly)
 
     def _send_counters(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from dnsd.api.schemas import DrainOutcome, DrainRequest, NodeRequest, NodeStatus, ReleaseRequest, ReportRequest
 from dnsd.config.settings import Endpoint, Scope, Settings
 from dnsd.control.actor import Actor
+from dnsd.control.answerlog import AnswerLog
 from dnsd.control.plane import ControlPlane
 from dnsd.core.records import Delta, Snapshot
 from dnsd.errors import StoreUnavailable
@@ -59,6 +60,7 @@ class FakeWorkers:
         self.loaded: list[Snapshot] = []
         self.on_progress: Callable[[], None] = lambda: None
         self.snapshot = Snapshot(1, 0, {}, {})
+        self.answers = AnswerLog()
         self.restarts = 0
         self.workers: tuple[Any, ...] = ()
 

@@ -1,10 +1,23 @@
-"""What is owed to caches: withdrawals that wait, that overlap, and those of a server before this one."""
+"""What is owed to caches: withdrawals that wait, that overlap, as measured, and those of a server before this one."""
 
 from __future__ import annotations
 
-from dnsd.control.progress import Departure, DepartureLog
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.control.answerlog import AnswerLog
+from dnsd.control.progress import RESOLVER_SLACK_SECONDS, Departure, DepartureLog
 from dnsd.core.fleet_change import Withdrawal
+from dnsd.core.names import from_text
+from dnsd.core.records import Overlay, ZoneNode
+from dnsd.core.trace import Answered, Trace
+from dnsd.workers.tally import Tally
 from tests.control.rig import Clock
+
+EDGE = "edge.example.org."
+NEVER = Answered(float("inf"), float("-inf"), 0)
 
 
 def made() -> tuple[DepartureLog, Clock]:
@@ -78,3 +91,132 @@ def test_a_clock_that_is_set_moves_no_bound() -> None:
     for step in (3600.0, -7200.0):
         clock.set_by(step)
         assert left(log) == 30
+
+
+def measured(*told: Answered, ttl: int = 30, lost_ago: float | None = None) -> tuple[Departure, Clock]:
+    """Return the departure from a pool that workers told of as they let go of the node."""
+    log, clock = made()
+    clock.advance(1000)
+    answers = AnswerLog()
+    log.withdraw([Withdrawal("a", "edge", ttl, EDGE)], generation=2)
+    if lost_ago is not None:
+        answers.lose(steady=clock.steady - lost_ago)
+    for each in told:
+        answers.tell(2, {from_text(EDGE): each}, steady=clock.steady)
+    log.applied(2, answers)
+    return log.departure("a", "edge", ttl_before=ttl), clock
+
+
+def test_the_last_answer_of_all_workers_counts_and_not_the_moment_of_the_drain() -> None:
+    """One answered 20 s ago, the other 25 s ago with what is left of a longer TTL; a third one never."""
+    found, clock = measured(Answered(20.0, 10.0, 30), Answered(25.0, 12.0, 37), NEVER, ttl=60)
+    assert found == Departure(
+        withdrawn_at=clock.wall,
+        max_ttl=37,
+        caches_clear_at=clock.wall + 12 + RESOLVER_SLACK_SECONDS,
+        seconds_left=12 + RESOLVER_SLACK_SECONDS,
+        last_named_at=clock.wall - 20,
+    )
+
+
+def test_a_pool_that_nobody_asked_leaves_nothing_in_caches() -> None:
+    """The node may go at once; the TTL is the one that would have counted."""
+    found, clock = measured(NEVER, NEVER)
+    assert found == Departure(
+        withdrawn_at=clock.wall, max_ttl=30, caches_clear_at=clock.wall, seconds_left=0.0, last_named_at=None
+    )
+
+
+def test_answers_that_have_run_out_long_ago_leave_nothing_either() -> None:
+    """The instant at which caches were clear lies before the drain."""
+    found, clock = measured(Answered(100.0, -70.0, 30))
+    assert (found.seconds_left, found.last_named_at) == (0.0, clock.wall - 100)
+    assert found.caches_clear_at == clock.wall - 70 + RESOLVER_SLACK_SECONDS
+
+
+def test_where_no_worker_told_the_whole_ttl_counts_from_the_application() -> None:
+    """As for a node that left a pool whose answer stayed the same."""
+    found, _ = measured()
+    assert (found.seconds_left, found.max_ttl, found.last_named_at) == (30.0, 30, None)
+
+
+def test_a_worker_that_died_may_have_answered_until_then() -> None:
+    """The others told of less; long after its death it counts no more."""
+    assert measured(NEVER, lost_ago=10.0)[0].seconds_left == 20
+    assert measured(Answered(5.0, 25.0, 30), lost_ago=10.0)[0].seconds_left == 25 + RESOLVER_SLACK_SECONDS
+    assert measured(NEVER, lost_ago=31.0)[0].seconds_left == 0
+
+
+def test_what_is_told_of_another_generation_is_not_taken() -> None:
+    """Each withdrawal counts by the generation that made it, and what all have applied is forgotten."""
+    answers = AnswerLog()
+    for generation in (2, 3):
+        answers.tell(generation, {from_text(EDGE): NEVER}, steady=0.0)
+    answers.forget(2)
+    assert answers.heard(from_text(EDGE), 2) is None
+    assert answers.heard(from_text(EDGE), 3) is not None
+
+
+@dataclass
+class Run:
+    """Two workers that answer for one pool, and the truth about what their clients hold."""
+
+    clock: Clock = field(default_factory=Clock)
+    answers: AnswerLog = field(default_factory=AnswerLog)
+    generation: int = 1
+    named: bool = True
+    held_until: float = float("-inf")  # on the steady clock
+
+    def __post_init__(self) -> None:
+        self.log = DepartureLog(clock=lambda: self.clock.wall, steady=lambda: self.clock.steady)
+        self.workers = [self.worker(), self.worker()]
+
+    def worker(self) -> tuple[Tally, Overlay]:
+        tally = Tally(clock=lambda: self.clock.wall, steady=lambda: self.clock.steady)
+        return tally, {from_text(EDGE): ZoneNode(trace=Trace())}
+
+    def take(self, kind: str, value: int) -> None:
+        place = value % 2
+        tally, overlay = self.workers[place]
+        if kind == "answer":
+            trace = overlay[from_text(EDGE)].trace
+            assert trace is not None
+            ttl = 1 + value // 2
+            trace.note(ttl, self.clock.wall)
+            if self.named:
+                self.held_until = max(self.held_until, self.clock.steady + ttl)
+        elif kind == "wait":
+            self.clock.advance(value / 4)
+        elif kind == "set":
+            self.clock.set_by(value * 50 - 700)
+        elif kind == "die":
+            self.answers.lose(steady=self.clock.steady)
+            self.workers[place] = self.worker()
+        else:
+            self.generation += 1
+            if kind == "drain or release":
+                self.log.withdraw([Withdrawal("a", "edge", 15, EDGE)] if self.named else [], generation=self.generation)
+                self.named = not self.named
+            for tally, overlay in self.workers:
+                before = dict(overlay)
+                overlay[from_text(EDGE)] = ZoneNode(trace=Trace())
+                told = tally.hand_on(before, overlay, [from_text(EDGE)])
+                self.answers.tell(self.generation, told, steady=self.clock.steady)
+            self.log.applied(self.generation, self.answers)
+            self.answers.forget(self.generation)
+
+
+KINDS = st.sampled_from(("answer", "answer", "wait", "wait", "set", "die", "drain or release", "other change"))
+
+
+@given(st.lists(st.tuples(KINDS, st.integers(0, 28)), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_nobody_holds_what_is_said_to_be_clear(steps: list[tuple[str, int]]) -> None:
+    """Whatever workers answer, with TTLs up to the pool's, die, and whatever becomes of the wall clock."""
+    run = Run()
+    for step in steps:
+        run.take(*step)
+        if not run.named:
+            found = left(run.log)
+            assert found is not None
+            assert run.clock.steady + found >= run.held_until

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from dnsd.core.names import from_text
+from dnsd.core.trace import Answered
 from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import WhenEmpty
 from dnsd.model.state import Consumer
-from tests.control.rig import ABC, BreakableStore, FakeWorkers, Site, acknowledged, settings_of, site_of
+from tests.control.rig import ABC, EDGE, BreakableStore, FakeWorkers, Site, acknowledged, settings_of, site_of
 from tests.support.fleets import node, pool
 
 WATCHED = (node("a", "192.0.2.10", monitor=Monitor.AGENT), *ABC[1:])
@@ -68,6 +70,25 @@ async def test_not_before_every_worker_has_let_go_nor_before_caches_have() -> No
     assert await blockers(site) == ["edge: caches may still answer with it for 1s"]
     site.clock.advance(0.1)
     assert await blockers(site) == []
+
+
+async def test_what_workers_measured_counts_instead_of_the_whole_ttl() -> None:
+    """Last answered 20 s before the drain: 10 s to go, and one for resolvers' rounding; nobody told of the release."""
+    site = await site_of(workers=FakeWorkers(2, holding=True))
+    site.clock.advance(1000)
+    await site.drain("a", indefinite=True)
+    told = {from_text(EDGE): Answered(20.0, 10.0, 30)}
+    site.workers.answers.tell(site.plane.publisher.generation, told, steady=site.clock.steady)
+    site.workers.acknowledge()
+    assert await blockers(site) == ["edge: caches may still answer with it for 11s"]
+    dns = site.status("a").roles["edge"].dns
+    assert (dns.last_named_at, dns.max_ttl, dns.caches_clear_at) == (site.clock.wall - 20, 30, site.clock.wall + 11)
+    site.clock.advance(11)
+    assert await blockers(site) == []
+    await site.release("a")
+    await site.drain("a", indefinite=True)
+    site.workers.acknowledge()
+    assert await blockers(site) == ["edge: caches may still answer with it for 30s"]
 
 
 async def test_a_wall_clock_that_is_set_forward_clears_no_cache() -> None:

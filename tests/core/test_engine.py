@@ -31,6 +31,8 @@ SNAPSHOT = snapshot_of(ZONE, overlay={"edge.example.org.": ["192.0.2.1", "2001:d
 class _Broken:
     """Data that cannot be picked: stands for any fault of ours."""
 
+    rdatas: tuple[bytes, ...] = ()
+
     def pick(self) -> RRset:
         raise RuntimeError("broken")
 

@@ -145,7 +145,7 @@ def test_an_address_of_two_nodes_stays_while_one_of_them_serves() -> None:
     assert fleet.named_by("a", "edge") == (EDGE,)
     change = fleet.apply([put(drain("twin"), 1)], now=NOW)
     assert answered(fleet, EDGE) == set()
-    assert change.withdrawn == [Withdrawal("a", "edge", 30), Withdrawal("twin", "edge", 30)]
+    assert change.withdrawn == [Withdrawal("a", "edge", 30, EDGE), Withdrawal("twin", "edge", 30, EDGE)]
     for name in ("a", "twin"):
         assert "192.0.2.10" in answered(fleet, f"{name}.nodes.example.org.")
 
@@ -214,7 +214,7 @@ def test_a_node_that_leaves_a_pool_whose_answer_stays_is_withdrawn_all_the_same(
     spec = pool(match={"region": "eu"}, when_empty=WhenEmpty.POOL, fallback=other.owner)
     fleet = fleet_of([A, node("twin", "192.0.2.10", region="us")], [spec, other], [drain("a", starts_at=NOW + 10)])
     change = fleet.tick(now=NOW + 10)
-    assert (change.put, change.withdrawn, change.empty) == ({}, [Withdrawal("a", "edge", 30)], False)
+    assert (change.put, change.withdrawn, change.empty) == ({}, [Withdrawal("a", "edge", 30, EDGE)], False)
 
 
 def test_who_returns_without_being_up_is_told_once() -> None:
