@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,17 @@ roles_option = click.option(
 wait_option = click.option(
     "--wait", type=click.Choice(["applied"]), help="Return only when every consumer has applied it."
 )
+wait_or_safe_option = click.option(
+    "--wait",
+    type=click.Choice(["applied", "safe"]),
+    help="Return only when every consumer has applied it, or when the drained roles are safe to stop.",
+)
 timeout_option = click.option(
     "--timeout",
     type=DURATION,
-    help=f"How long to wait at most, as 30s; with --wait for the consumers (without this option "
-    f"{DEFAULT_WAIT_SECONDS:.0f}s; no answer a second later is exit status 4), else for the answer.",
+    help=f"How long to wait at most, as 30s; with --wait applied for the consumers (without this option "
+    f"{DEFAULT_WAIT_SECONDS:.0f}s; no answer a second later is exit status 4), with --wait safe for the node "
+    "(without: as long as the drain stands), else for the answer.",
 )
 
 
@@ -49,6 +56,11 @@ Examples:
   dnsd drain edge-1 --reason "disk" --mode maintenance --for 90m --wait applied
   dnsd drain edge-1 --reason "rack move" --at 2026-01-31T16:00:00Z --until 2026-01-31T20:00:00Z
   dnsd drain edge-1 --reason "what if" --dry-run
+  dnsd drain edge-1 --reason "reboot" --wait safe --timeout 2h && ssh edge-1 reboot
+
+--wait safe follows the drain through its start, until consumers have applied it,
+caches have run out and sessions have ended, as far as these are known. It ends
+with 1 when the drain is released or expires before.
 
 Exit status 4: the time of --wait is over. Where the server answered, the drain
 stands; where it gave no answer, the drain may stand, as `dnsd drains` tells.
@@ -71,7 +83,7 @@ Interrupted with Ctrl-C, a drain that the server has accepted stands."""
 @click.option("--holder", type=TEXT, metavar="HOLDER", help="Whose drain it is. Default: your name.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing; --wait has no effect.")
 @click.option("--force", is_flag=True, help="Place it even where a pool falls below its floor.")
-@wait_option
+@wait_or_safe_option
 @timeout_option
 @talks_to_server
 def drain(
@@ -108,15 +120,23 @@ def drain(
         force=force,
         dry_run=dry_run,
     )
-    wait_seconds = _wait_seconds(wait, timeout) if not dry_run else None
+    until_safe = wait == "safe" and not dry_run
+    wait_seconds = _wait_seconds(wait, timeout) if wait == "applied" and not dry_run else None
+    began = time.monotonic()
     outcome = _write(
         connection,
         lambda client: client.place_drain(node, request, wait_seconds=wait_seconds),
         timeout_seconds=timeout,
-        wait_seconds=wait_seconds,
+        wait_seconds=timeout if until_safe else wait_seconds,
         doubt=f"the drain of {node} may stand: see `dnsd drains`, release it with "
         f"`dnsd undrain {node}{'' if holder is None else f' --holder {holder}'}`",
     )
+    if until_safe:
+        from dnsd.cli.safe import wait_until_safe
+
+        left = None if timeout is None else timeout - (time.monotonic() - began)
+        wait_until_safe(connection, outcome, node=node, timeout_seconds=left)
+        return
     _finish(connection, outcome, lines=placed(outcome, node=node), wait_seconds=wait_seconds, what="the drain stands")
 
 

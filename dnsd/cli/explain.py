@@ -110,10 +110,16 @@ def _node_row(node: ExplainedNode, *, now: float) -> tuple[str, ...]:
         node.health if node.matches else "",
         moment(node.reported_at, now=now) if node.matches and node.reported_at is not None else "",
         str(node.weight),
-        "" if node.share is None else f"{node.share:.0%}",
+        _share(node),
         drainable,
         "; ".join(node.reasons),
     )
+
+
+def _share(node: ExplainedNode) -> str:
+    if node.ramp is not None and node.answered:
+        return f"ramp {node.ramp.percent}%"
+    return "" if node.share is None else f"{node.share:.0%}"
 
 
 def _show(line: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from dnsd.api.schemas import (
     ReportRequest,
     RoleState,
     RoleStatus,
+    SessionProgress,
 )
 
 START = 1_769_860_800.0  # 2026-01-31T12:00:00Z
@@ -135,6 +137,25 @@ def explanation(name: str, rdtype: str, *, client: str | None) -> Explanation:
     )
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a node's status says at one look.
+
+    Args:
+        caches_seconds: until caches are clear; None: not known.
+        viewers: as reported; None: sessions are not known.
+        pending: a router has not applied the drain.
+    """
+
+    blockers: tuple[str, ...] = ()
+    caches_seconds: float | None = None
+    viewers: int | None = None
+    pending: bool = False
+
+
+LATE_ROUTER = PendingAt(consumer="rtr1", kind="router", applied_revision=5)
+
+
 @dataclass
 class FakeServer:
     """The fleet, and what was asked of it."""
@@ -151,6 +172,7 @@ class FakeServer:
     revision: int = 6
     page_size: int = 1000
     token: str | None = None
+    course: deque[Look] = field(default_factory=deque)  # what each look at a status finds; the last one stays
     requests: list[Recorded] = field(default_factory=list)
     url: str = ""
     _script: deque[Handler] = field(default_factory=deque)
@@ -299,6 +321,10 @@ class FakeServer:
 
     async def _status(self, request: web.Request) -> web.Response:
         node = self._known(request)
+        if self.course:
+            return json_response(
+                self._look(node.id, self.course[0] if len(self.course) == 1 else self.course.popleft())
+            )
         drains = [drain for drain in self.drains if drain.node == node.id]
         blockers = [f"{row.consumer} has not applied revision {self.revision}" for row in self.pending]
         role = RoleStatus(
@@ -322,6 +348,35 @@ class FakeServer:
                 caveats=caveats,
                 roles={"edge": role},
             )
+        )
+
+    def _look(self, node: str, look: Look) -> NodeStatus:
+        now = time.time()
+        sessions = None
+        if look.viewers is not None:
+            sessions = SessionProgress(viewers=look.viewers, inputs=0, jobs=None, observed_at=now, fresh=True)
+        drains = [drain for drain in self.drains if drain.node == node]
+        role = RoleStatus(
+            mode="draining",
+            drains=drains,
+            dns={
+                "withdrawn_at": now,
+                "max_ttl": 30,
+                "caches_clear_at": None if look.caches_seconds is None else now + look.caches_seconds,
+            },
+            applied=[AppliedBy(consumer="ns1", kind="dns", lag_ms=3.2)],
+            pending=[LATE_ROUTER] if look.pending else [],
+            sessions=sessions,
+            safe_to_stop=not look.blockers,
+            blockers=list(look.blockers),
+        )
+        return NodeStatus(
+            node=node,
+            revision=self.revision,
+            safe_to_stop=not look.blockers,
+            blockers=[f"edge: {blocker}" for blocker in look.blockers],
+            caveats=[] if sessions is not None else ["sessions are not known: monitor is none"],
+            roles={"edge": role},
         )
 
     # --- drains -------------------------------------------------------------------------------------------------

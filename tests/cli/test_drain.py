@@ -293,7 +293,7 @@ def test_a_release_names_roles_and_holders(run: Run, server: FakeServer) -> None
         (("drain", "edge-1", "--reason", "x", "--for", "0s"), ["--for", "0s"]),
         (("drain", "edge-1", "--reason", "x", "--for", "9" * 400 + "d"), ["--for"]),
         (("drain", "edge-1", "--reason", "x", "--mode", "normal"), ["--mode", "maintenance"]),
-        (("drain", "edge-1", "--reason", "x", "--wait", "safe"), ["--wait", "applied"]),
+        (("drain", "edge-1", "--reason", "x", "--wait", "soon"), ["--wait", "applied", "safe"]),
         (("drain", "../../x", "--reason", "x"), ["NODE", "../../x"]),
         (("undrain", "edge-1", "--holder", "a", "--all-holders"), ["--holder", "--all-holders"]),
         (("undrain", "edge-1", "--ramp", "soon"), ["--ramp", "soon", "30s"]),
