@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dnsd.api.schemas import ExplainedNode, ExplainedPool
@@ -22,6 +22,58 @@ MAX_OTHERS = 100
 # In pools of up to this many it is tried out what a drain of each node would do: the work grows with the square.
 # Unit: nodes.
 MAX_TRIED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What a pool's answers are made of.
+
+    Args:
+        fallback: they are those of another pool.
+        nodes: the ids of those whose addresses they are.
+        owners: address → those of these nodes that have it.
+        weight: of all of them.
+    """
+
+    tier: Tier
+    fallback: bool
+    nodes: frozenset[str]
+    owners: Mapping[str, list[str]]
+    weight: int
+
+    @classmethod
+    def of(cls, pool: PoolSpec, selection: Selection) -> _Answered:
+        owners: dict[str, list[str]] = {}
+        for member in selection.members:
+            for address in member.node.addresses:
+                owners.setdefault(address, []).append(member.node.id)
+        return cls(
+            tier=selection.tier,
+            fallback=selection.source.owner != pool.owner,
+            nodes=frozenset(member.node.id for member in selection.members),
+            owners=owners,
+            weight=sum(member.node.weight for member in selection.members),
+        )
+
+    def twins(self, node: Node) -> list[str]:
+        """Return the nodes by which an address of a node is answered that is not answered itself."""
+        if node.id in self.nodes:
+            return []
+        return list(dict.fromkeys(owner for address in node.addresses for owner in self.owners.get(address, ())))
+
+    def nonetheless(self, node: Node) -> Iterator[str]:
+        """Yield why a node is in, where nothing about the node itself would bring it in."""
+        twins = self.twins(node)
+        if twins:
+            yield f"in all the same: {', '.join(twins)} has an address of it as well, and is answered"
+        elif node.id not in self.nodes:
+            return
+        elif self.fallback:
+            yield "in all the same: the pool that this one falls back to answers with it"
+        elif self.tier is Tier.UNHEALTHY:
+            yield "in all the same: no node that is not drained is known to be up"
+        elif self.tier is Tier.DRAINING:
+            yield "in all the same: every node is drained, and the pool then answers with those that drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +106,10 @@ class PoolReader:
         members = {member.node.id: member for member in self.fleet.members_of(pool.owner)}
         selection = self.fleet.selection_of(pool.owner)
         others = [key for key in sorted(self.fleet.nodes) if key not in members]
-        answered = {member.node.id for member in selection.members}
-        weight = sum(member.node.weight for member in selection.members)
+        answered = _Answered.of(pool, selection)
         tried = len(members) <= MAX_TRIED
-        nodes = [
-            self._member(pool, member, selection, answered=answered, weight=weight, tried=tried)
-            for member in members.values()
-        ]
-        nodes += [self._other(pool, self.fleet.nodes[key], answered=key in answered) for key in others[:MAX_OTHERS]]
+        nodes = [self._member(pool, member, answered, tried=tried) for member in members.values()]
+        nodes += [self._other(pool, self.fleet.nodes[key], answered) for key in others[:MAX_OTHERS]]
         return ExplainedPool(
             owner=pool.owner,
             role=pool.role,
@@ -81,38 +129,21 @@ class PoolReader:
 
     # --- nodes --------------------------------------------------------------------------------------------------
 
-    def _member(
-        self,
-        pool: PoolSpec,
-        member: Member,
-        selection: Selection,
-        *,
-        answered: set[str],
-        weight: int,
-        tried: bool,
-    ) -> ExplainedNode:
+    def _member(self, pool: PoolSpec, member: Member, answered: _Answered, *, tried: bool) -> ExplainedNode:
         node = member.node
-        own = selection.source == pool
-        chosen = own and node.id in answered
-        shared = not chosen and (node.id, selection.source.role) in self.fleet.named(pool.owner) and own
+        chosen = node.id in answered.nodes
         drains = self._drains(node, pool.role)
         reasons = [*self._drain_reasons(drains), *self._health_reasons(member, pool.role), *_weight_reasons(member)]
-        if chosen and selection.tier is Tier.UNHEALTHY:
-            reasons.append("in all the same: no node that is not drained is known to be up")
-        elif chosen and selection.tier is Tier.DRAINING:
-            reasons.append("in all the same: every node is drained, and the pool then answers with those that drain")
-        elif shared:
-            twins = _twins(node, selection)
-            reasons.append(f"in all the same: {', '.join(twins)} has an address of it as well, and is answered")
+        reasons += answered.nonetheless(node)
         if chosen and member.share_cap < 1:
             reasons.append(f"comes back by a ramp: in at most {member.share_cap:.0%} of the answers now")
-        if chosen and len(selection.members) > pool.max_answers:
+        if chosen and len(answered.nodes) > pool.max_answers:
             reasons.append(f"in turn with others: an answer has at most {pool.max_answers} addresses of a family")
         report = self.fleet.reports.get(node.id)
         return ExplainedNode(
             node=node.id,
             addresses=list(node.addresses),
-            answered=chosen or shared,
+            answered=chosen or bool(answered.twins(node)),
             reasons=reasons,
             matches=True,
             mode=MODE_NAMES[member.mode],
@@ -121,22 +152,20 @@ class PoolReader:
             drains=drain_infos(drains, now=self.now),
             weight=member.node.weight,
             ramp=ramp_info(self.fleet.orders_of(node.id), role=pool.role, now=self.now),
-            share=round(member.node.weight / weight, 4) if chosen and weight else None,
+            share=round(node.weight / answered.weight, 4) if chosen and answered.weight else None,
             drain_breaks_floor=self._breaks(pool, member) if tried else None,
         )
 
-    def _other(self, pool: PoolSpec, node: Node, *, answered: bool) -> ExplainedNode:
-        """Explain a node that the pool does not match; one that it falls back to another pool for is answered."""
+    def _other(self, pool: PoolSpec, node: Node, answered: _Answered) -> ExplainedNode:
+        """Explain a node that the pool does not match; a fallback or a shared address may bring it in."""
         mode = self.fleet.mode_of(node.id, pool.role, now=self.now)
         drains = self._drains(node, pool.role)
         report = self.fleet.reports.get(node.id)
-        reasons = list(_mismatches(pool, node))
-        if answered:
-            reasons.append("in all the same: the pool that this one falls back to answers with it")
+        reasons = [*_mismatches(pool, node), *answered.nonetheless(node)]
         return ExplainedNode(
             node=node.id,
             addresses=list(node.addresses),
-            answered=answered,
+            answered=node.id in answered.nodes or bool(answered.twins(node)),
             reasons=reasons,
             matches=False,
             mode=MODE_NAMES[mode],
@@ -216,11 +245,6 @@ def _clock(instant: float) -> str:
 def _weight_reasons(member: Member) -> Iterator[str]:
     if member.node.weight == 0:
         yield "its weight is 0: it is never answered"
-
-
-def _twins(node: Node, selection: Selection) -> list[str]:
-    own = set(node.addresses)
-    return [member.node.id for member in selection.members if not own.isdisjoint(member.node.addresses)]
 
 
 def _mismatches(pool: PoolSpec, node: Node) -> Iterator[str]:

@@ -108,12 +108,12 @@ def test_a_time_out_is_4_the_drain_stands_and_blockers_are_listed(
 ) -> None:
     """After --timeout the exit status is 4, whatever stands against it is named, and nothing was released."""
     server.course = deque(NEVER)
-    result = run(*DRAIN, "--timeout", "150ms", *flags)
+    result = run(*DRAIN, "--timeout", "1s", *flags)
     assert result.exit_code == 4
-    assert result.stderr.splitlines() == [
-        "dnsd: timed out after 0s: the drain of edge-1 stands, and it is not safe to stop yet",
-        "  blocked: edge: caches may still answer with it for 2s",
-    ]
+    first, second = result.stderr.splitlines()
+    assert first.startswith("dnsd: timed out after ")
+    assert first.endswith("s: the drain of edge-1 stands, and it is not safe to stop yet")
+    assert second == "  blocked: edge: caches may still answer with it for 2s"
     assert "safe to stop" not in result.stdout.replace("safe_to_stop", "")
     assert [drain.node for drain in server.drains] == ["edge-1"]
     if flags:
@@ -145,7 +145,7 @@ def test_an_outage_to_the_end_is_4(quick: None, run: Run, server: FakeServer) ->
         return await server._place(request)
 
     server.answer_next(placed_then_gone)
-    result = run(*DRAIN, "--timeout", "300ms")
+    result = run(*DRAIN, "--timeout", "1s")
     assert result.exit_code == 4
     assert "  its status could not be asked for" in result.stderr.splitlines()
 

@@ -225,6 +225,33 @@ async def test_a_drained_node_whose_address_another_has_is_in_and_says_why() -> 
     assert shared.reasons[-1] == "in all the same: b has an address of it as well, and is answered"
 
 
+async def test_a_member_that_its_fallback_brings_back_says_so() -> None:
+    """A drained node is in both pools; the one that is fallen back to answers with those that drain."""
+    wide = "wide.example.org."
+    pools = (
+        pool(match={"region": "eu"}, when_empty=WhenEmpty.POOL, fallback=wide, floor=Floor(0)),
+        pool(wide, when_empty=WhenEmpty.DRAINING, floor=Floor(0)),
+    )
+    here = await site(ABC[:1], pools)
+    await here.drain("a", force=True)
+    explanation = here.plane.explain(EDGE, "A", client=None)
+    assert explanation.answer.answer == ["edge.example.org. 30 IN A 192.0.2.10"]
+    assert [why(explanation, "a", place=place).answered for place in (0, 1)] == [True, True]
+    assert why(explanation, "a").reasons[-1] == "in all the same: the pool that this one falls back to answers with it"
+
+
+async def test_what_is_said_to_be_answered_is_what_answers_hold() -> None:
+    """Over drains and reports, the nodes that are in are those whose addresses the pool's answers are made of."""
+    nodes = tuple(node(name, f"192.0.2.{10 + n}", monitor=Monitor.AGENT) for n, name in enumerate("abcd"))
+    here = await site(nodes, (pool(when_empty=WhenEmpty.DRAINING, floor=Floor(0)),))
+    for step in range(8):
+        name = "abcd"[step % 4]
+        await (here.drain(name, force=True) if step % 3 == 0 else here.report(name, up=step % 2 == 0))
+        explanation = here.plane.explain(EDGE, "A", client=None)
+        told = {each.addresses[0] for each in explanation.pools[0].nodes if each.answered}
+        assert told == {record.split()[-1] for record in explanation.answer.answer}, step
+
+
 @pytest.mark.parametrize("floor", [Floor(0), Floor(1), Floor(2), Floor(share=0.5)], ids=lambda floor: floor.text)
 async def test_the_verdict_on_a_drain_is_the_guards(floor: Floor) -> None:
     """What is said of draining a node now is what a drain of it meets, also with drains to come."""
