@@ -27,7 +27,8 @@ LATE_SECONDS = 1.0
 
 BAR_WIDTH = 20  # characters
 
-_NUMBERS = re.compile(r"\d[\d.]*(?:ms|[smhdw])?(?:\d+[smhdw])?")
+# What differs between two looks where only time has passed or fewer are left: durations, and counts behind a role.
+_MOVING = re.compile(r"\b(?:\d+[dhms]){1,2}\b|(?<=: )\d+(?= )")
 
 
 class SilentDisplay:
@@ -60,7 +61,7 @@ class PlainDisplay(SilentDisplay):
         early = time.monotonic() - self._began < LATE_SECONDS
         if early and any(role.pending for role in self._watched.roles_in(status).values()):
             return
-        kinds = {_NUMBERS.sub("#", blocker): blocker for blocker in blockers}
+        kinds = {_MOVING.sub("#", blocker): blocker for blocker in blockers}
         for kind, blocker in kinds.items():
             if kind not in self._told:
                 click.echo(clean(f"waiting: {blocker}"))

@@ -82,8 +82,10 @@ def test_a_consumer_that_is_late_is_told(
 ) -> None:
     """One that applies at once is not worth a line; one that does not within a second is named."""
     monkeypatch.setattr(waiting_display, "LATE_SECONDS", 0.0)
-    server.course = deque([Look(("rtr1 (router) has not applied revision 7",), pending=True), Look()])
-    assert "waiting: edge: rtr1 (router) has not applied revision 7" in run(*DRAIN).stdout
+    late = tuple(f"{each} (router) has not applied revision 7" for each in ("rtr1", "rtr2"))
+    server.course = deque([Look(late, pending=True), Look(late[1:], pending=True), Look()])
+    lines = run(*DRAIN).stdout.splitlines()
+    assert [line for line in lines if "router" in line] == [f"waiting: edge: {each}" for each in late]
 
 
 def test_the_caveat_of_a_node_that_nothing_watches_is_shown(quick: None, run: Run, server: FakeServer) -> None:
