@@ -18,7 +18,7 @@ from dnsd.core.fleet_change import Withdrawal
 from dnsd.core.names import from_text
 
 # Resolvers count TTLs in whole seconds and may answer for the rest of the last one, and an answer is on its way for
-# some milliseconds. Added to what was measured. Unit: seconds.
+# some milliseconds. Added to every TTL. Unit: seconds.
 RESOLVER_SLACK_SECONDS = 1.0
 
 
@@ -117,13 +117,14 @@ class DepartureLog:
     def _settle(self, record: _Record, pending: _Pending, answers: AnswerLog | None) -> None:
         """Count from what was heard of a pool's answers, or from now where nobody told."""
         now, steady = self._clock(), self._steady()
-        left, ttl = float(pending.ttl), pending.ttl
+        longest = pending.ttl + RESOLVER_SLACK_SECONDS
+        left, ttl = longest, pending.ttl
         heard = None if answers is None else answers.heard(from_text(pending.owner), pending.generation)
         if answers is not None and heard is not None:
             # Whoever has died without a word may have answered until then.
-            lost_left = answers.lost_at + pending.ttl - steady
+            lost_left = answers.lost_at + longest - steady
             told_left = heard.clear_at - steady + RESOLVER_SLACK_SECONDS
-            left = min(max(lost_left, told_left), pending.ttl + RESOLVER_SLACK_SECONDS)
+            left = min(max(lost_left, told_left), longest)
             ttl = max(heard.max_ttl, pending.ttl if lost_left > 0 else 0)
             if heard.last_at != float("-inf"):
                 record.last_named_at = max(record.last_named_at or 0.0, now - (steady - heard.last_at))
@@ -148,7 +149,8 @@ class DepartureLog:
         record = self._records.get(node, {}).get(role)
         if record is not None and (node, role) in self._waiting:
             return Departure(withdrawn_at=None, max_ttl=record.max_ttl, caches_clear_at=None, seconds_left=None)
-        before = float("-inf") if ttl_before is None else self._begun_at_steady + ttl_before
+        longest = float("-inf") if ttl_before is None else ttl_before + RESOLVER_SLACK_SECONDS
+        before = self._begun_at_steady + longest
         if record is not None and (record.clear_at_steady >= before or before <= steady):
             never = record.clear_at_steady == float("-inf")
             return Departure(
@@ -161,7 +163,7 @@ class DepartureLog:
         return Departure(
             withdrawn_at=self._begun_at if record is None else record.withdrawn_at,
             max_ttl=ttl_before,
-            caches_clear_at=None if ttl_before is None else self._begun_at + ttl_before,
+            caches_clear_at=None if ttl_before is None else self._begun_at + longest,
             seconds_left=max(0.0, before - steady),
             last_named_at=None if record is None else record.last_named_at,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dnsd.api.schemas import AppliedBy, DnsProgress, NodeStatus, PendingAt, RoleStatus, SessionProgress
 from dnsd.control.consumers import Consumers
-from dnsd.control.progress import Departure
+from dnsd.control.progress import RESOLVER_SLACK_SECONDS, Departure
 from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, drain_infos, node_of, ramp_info
@@ -115,10 +115,11 @@ class StatusReader:
         ttls = [pool.ttl for pool in self.publisher.fleet.pools_that_may_name(node.id, role) or pools.values()]
         largest = max(ttls, default=0)
         own = self.publisher.departures.departure(node.id, role, ttl_before=largest if ttls else None)
-        if own.seconds_left is None:
+        if own.seconds_left is None or (own.max_ttl is None and not ttls):
             return own
         # Another server may have named it until it had applied the drain, which may have been later than here.
-        left = max(largest, own.max_ttl or 0) - self.consumers.seconds_since_others_applied(revision)
+        longest = max(largest, own.max_ttl or 0) + RESOLVER_SLACK_SECONDS
+        left = longest - self.consumers.seconds_since_others_applied(revision)
         if left <= own.seconds_left:
             return own
         return replace(own, seconds_left=left, caches_clear_at=now + left)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +41,10 @@ def test_a_withdrawal_waits_for_its_own_generation() -> None:
     )
     log.applied(7)
     assert log.departure("a", "edge", ttl_before=None) == Departure(
-        withdrawn_at=clock.wall, max_ttl=30, caches_clear_at=clock.wall + 30, seconds_left=30.0
+        withdrawn_at=clock.wall,
+        max_ttl=30,
+        caches_clear_at=clock.wall + 30 + RESOLVER_SLACK_SECONDS,
+        seconds_left=30 + RESOLVER_SLACK_SECONDS,
     )
 
 
@@ -51,12 +56,12 @@ def test_of_withdrawals_that_overlap_the_last_to_run_out_counts() -> None:
     clock.advance(100)
     log.withdraw([Withdrawal("a", "edge", 5)], generation=2)
     log.applied(2)
-    assert left(log) == 200
-    clock.advance(200)
+    assert left(log) == 200 + RESOLVER_SLACK_SECONDS
+    clock.advance(200 + RESOLVER_SLACK_SECONDS)
     log.withdraw([Withdrawal("a", "edge", 5)], generation=3)
     log.applied(3)
     assert log.departure("a", "edge", ttl_before=None).max_ttl == 5
-    assert left(log) == 5
+    assert left(log) == 5 + RESOLVER_SLACK_SECONDS
 
 
 def test_two_pools_at_once_and_one_after_the_other_count_with_the_larger_ttl() -> None:
@@ -67,7 +72,7 @@ def test_two_pools_at_once_and_one_after_the_other_count_with_the_larger_ttl() -
     log.applied(1)
     assert left(log) is None
     log.applied(2)
-    assert left(log) == 60
+    assert left(log) == 60 + RESOLVER_SLACK_SECONDS
 
 
 def test_a_server_before_this_one_counts_until_the_take_over() -> None:
@@ -75,12 +80,14 @@ def test_a_server_before_this_one_counts_until_the_take_over() -> None:
     log, clock = made()
     clock.advance(10)
     log.begin()
-    assert left(log, ttl_before=300) == 300
+    assert left(log, ttl_before=300) == 300 + RESOLVER_SLACK_SECONDS
     log.withdraw([Withdrawal("a", "edge", 1)], generation=2)
     log.applied(2)
-    assert left(log, ttl_before=300) == 300
-    clock.advance(300)
+    assert left(log, ttl_before=300) == 300 + RESOLVER_SLACK_SECONDS
+    assert log.departure("a", "edge", ttl_before=300).caches_clear_at == clock.wall + 300 + RESOLVER_SLACK_SECONDS
+    clock.advance(300 + RESOLVER_SLACK_SECONDS)
     assert left(log, ttl_before=300) == 0
+    assert left(log) == 0
 
 
 def test_a_clock_that_is_set_moves_no_bound() -> None:
@@ -90,13 +97,19 @@ def test_a_clock_that_is_set_moves_no_bound() -> None:
     log.applied(1)
     for step in (3600.0, -7200.0):
         clock.set_by(step)
-        assert left(log) == 30
+        assert left(log) == 30 + RESOLVER_SLACK_SECONDS
 
 
-def measured(*told: Answered, ttl: int = 30, lost_ago: float | None = None) -> tuple[Departure, Clock]:
-    """Return the departure from a pool that workers told of as they let go of the node."""
+def withdrawn(
+    *told: Answered, ttl: int = 30, lost_ago: float | None = None, passed: float = 1000.0
+) -> tuple[DepartureLog, Clock]:
+    """Return the log of a node that left a pool in this moment, of which workers told as they let go of it.
+
+    Args:
+        passed: seconds since this server began to answer.
+    """
     log, clock = made()
-    clock.advance(1000)
+    clock.advance(passed)
     answers = AnswerLog()
     log.withdraw([Withdrawal("a", "edge", ttl, EDGE)], generation=2)
     if lost_ago is not None:
@@ -104,6 +117,12 @@ def measured(*told: Answered, ttl: int = 30, lost_ago: float | None = None) -> t
     for each in told:
         answers.tell(2, {from_text(EDGE): each}, steady=clock.steady)
     log.applied(2, answers)
+    return log, clock
+
+
+def measured(*told: Answered, ttl: int = 30, lost_ago: float | None = None) -> tuple[Departure, Clock]:
+    """Return the departure from a pool that workers told of as they let go of the node."""
+    log, clock = withdrawn(*told, ttl=ttl, lost_ago=lost_ago)
     return log.departure("a", "edge", ttl_before=ttl), clock
 
 
@@ -137,14 +156,48 @@ def test_answers_that_have_run_out_long_ago_leave_nothing_either() -> None:
 def test_where_no_worker_told_the_whole_ttl_counts_from_the_application() -> None:
     """As for a node that left a pool whose answer stayed the same."""
     found, _ = measured()
-    assert (found.seconds_left, found.max_ttl, found.last_named_at) == (30.0, 30, None)
+    assert (found.seconds_left, found.max_ttl, found.last_named_at) == (30 + RESOLVER_SLACK_SECONDS, 30, None)
 
 
 def test_a_worker_that_died_may_have_answered_until_then() -> None:
     """The others told of less; long after its death it counts no more."""
-    assert measured(NEVER, lost_ago=10.0)[0].seconds_left == 20
+    assert measured(NEVER, lost_ago=10.0)[0].seconds_left == 20 + RESOLVER_SLACK_SECONDS
     assert measured(Answered(5.0, 25.0, 30), lost_ago=10.0)[0].seconds_left == 25 + RESOLVER_SLACK_SECONDS
-    assert measured(NEVER, lost_ago=31.0)[0].seconds_left == 0
+    assert measured(NEVER, lost_ago=30 + RESOLVER_SLACK_SECONDS)[0].seconds_left == 0
+
+
+def taken_over(*, passed: float) -> tuple[DepartureLog, Clock]:
+    """Return the log of a server that takes another's place in this moment."""
+    log, clock = made()
+    clock.advance(passed)
+    log.begin()
+    return log, clock
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        pytest.param(lambda passed: withdrawn(ttl=5, passed=passed), id="nobody told"),
+        pytest.param(lambda passed: withdrawn(Answered(0.0, 5.0, 5), ttl=5, passed=passed), id="measured"),
+        pytest.param(lambda passed: withdrawn(NEVER, ttl=5, lost_ago=0.0, passed=passed), id="a worker died"),
+        pytest.param(lambda passed: taken_over(passed=passed), id="an earlier server"),
+    ],
+)
+def test_a_resolver_that_counts_in_whole_seconds_answers_for_the_rest_of_its_last_one(
+    bound: Callable[[float], tuple[DepartureLog, Clock]],
+) -> None:
+    """Whatever a bound rests on, it outlasts a TTL of 5 s that such a resolver stretches to almost 6 s."""
+    for eighths in range(8):
+        log, clock = bound(100 + eighths / 8)
+        named_at, last_second = clock.steady, int(clock.steady) + 5
+        held_for = 0.0
+        while int(clock.steady) <= last_second:
+            held_for = clock.steady - named_at
+            assert left(log, ttl_before=5), f"a cache still answers after {held_for} s"
+            clock.advance(1 / 8)
+        assert held_for == 6 - (eighths + 1) / 8
+        clock.advance(named_at + 5 + RESOLVER_SLACK_SECONDS - clock.steady)
+        assert left(log, ttl_before=5) == 0
 
 
 def test_what_is_told_of_another_generation_is_not_taken() -> None:
@@ -159,7 +212,7 @@ def test_what_is_told_of_another_generation_is_not_taken() -> None:
 
 @dataclass
 class Run:
-    """Two workers that answer for one pool, and the truth about what their clients hold."""
+    """Two workers that answer for one pool, and the truth about what resolvers may hold."""
 
     clock: Clock = field(default_factory=Clock)
     answers: AnswerLog = field(default_factory=AnswerLog)
@@ -184,7 +237,7 @@ class Run:
             ttl = 1 + value // 2
             trace.note(ttl, self.clock.wall)
             if self.named:
-                self.held_until = max(self.held_until, self.clock.steady + ttl)
+                self.held_until = max(self.held_until, self.clock.steady + ttl + RESOLVER_SLACK_SECONDS)
         elif kind == "wait":
             self.clock.advance(value / 4)
         elif kind == "set":

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from dnsd.control.progress import RESOLVER_SLACK_SECONDS
 from dnsd.core.names import from_text
 from dnsd.core.trace import Answered
 from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import WhenEmpty
 from dnsd.model.state import Consumer
+from dnsd.model.times import format_duration
 from tests.control.rig import ABC, EDGE, BreakableStore, FakeWorkers, Site, acknowledged, settings_of, site_of
 from tests.support.fleets import node, pool
 
@@ -23,9 +25,14 @@ async def left(nodes: tuple[Node, ...] = ABC, pools: tuple[Any, ...] = (pool(),)
     site.clock.advance(10_000)
     await site.drain("a", indefinite=True)
     await acknowledged()
-    site.tick(max((each.ttl for each in pools), default=0))
+    site.tick(max((each.ttl for each in pools), default=0) + RESOLVER_SLACK_SECONDS)
     await site.beat()
     return site
+
+
+def held(ttl: float, *, role: str = "edge") -> str:
+    """Return the blocker that says how long caches may answer, with so much of a TTL left."""
+    return f"{role}: caches may still answer with it for {format_duration(ttl + RESOLVER_SLACK_SECONDS)}"
 
 
 async def blockers(site: Site, *, hear: bool = True) -> list[str]:
@@ -63,10 +70,11 @@ async def test_not_before_every_worker_has_let_go_nor_before_caches_have() -> No
         "edge: not every worker has let go of it",
     ]
     site.workers.acknowledge(1)
-    assert await blockers(site) == ["edge: caches may still answer with it for 30s"]
+    assert await blockers(site) == [held(30)]
     dns = site.status("a").roles["edge"].dns
-    assert (dns.withdrawn_at, dns.max_ttl, dns.caches_clear_at) == (site.clock.wall, 30, site.clock.wall + 30)
-    site.clock.advance(29.9)
+    clear_at = site.clock.wall + 30 + RESOLVER_SLACK_SECONDS
+    assert (dns.withdrawn_at, dns.max_ttl, dns.caches_clear_at) == (site.clock.wall, 30, clear_at)
+    site.clock.advance(29.9 + RESOLVER_SLACK_SECONDS)
     assert await blockers(site) == ["edge: caches may still answer with it for 1s"]
     site.clock.advance(0.1)
     assert await blockers(site) == []
@@ -80,15 +88,16 @@ async def test_what_workers_measured_counts_instead_of_the_whole_ttl() -> None:
     told = {from_text(EDGE): Answered(20.0, 10.0, 30)}
     site.workers.answers.tell(site.plane.publisher.generation, told, steady=site.clock.steady)
     site.workers.acknowledge()
-    assert await blockers(site) == ["edge: caches may still answer with it for 11s"]
+    assert await blockers(site) == [held(10)]
     dns = site.status("a").roles["edge"].dns
-    assert (dns.last_named_at, dns.max_ttl, dns.caches_clear_at) == (site.clock.wall - 20, 30, site.clock.wall + 11)
-    site.clock.advance(11)
+    clear_at = site.clock.wall + 10 + RESOLVER_SLACK_SECONDS
+    assert (dns.last_named_at, dns.max_ttl, dns.caches_clear_at) == (site.clock.wall - 20, 30, clear_at)
+    site.clock.advance(10 + RESOLVER_SLACK_SECONDS)
     assert await blockers(site) == []
     await site.release("a")
     await site.drain("a", indefinite=True)
     site.workers.acknowledge()
-    assert await blockers(site) == ["edge: caches may still answer with it for 30s"]
+    assert await blockers(site) == [held(30)]
 
 
 async def test_a_wall_clock_that_is_set_forward_clears_no_cache() -> None:
@@ -98,8 +107,8 @@ async def test_a_wall_clock_that_is_set_forward_clears_no_cache() -> None:
     await site.drain("a", indefinite=True)
     await acknowledged()
     site.clock.set_by(3600)
-    assert await blockers(site) == ["edge: caches may still answer with it for 30s"]
-    site.clock.advance(30)
+    assert await blockers(site) == [held(30)]
+    site.clock.advance(30 + RESOLVER_SLACK_SECONDS)
     assert await blockers(site) == []
 
 
@@ -141,7 +150,7 @@ async def test_a_report_from_before_the_node_had_left_does_not_count() -> None:
     await acknowledged()
     site.clock.advance(2)
     await site.report("a")
-    site.clock.advance(3)
+    site.clock.advance(3 + RESOLVER_SLACK_SECONDS)
     (reason,) = await blockers(site)
     assert "sessions may have begun since" in reason
     await site.report("a")
@@ -177,11 +186,11 @@ async def test_another_server_that_is_behind_blocks_also_when_it_has_gone_silent
     seen_at = site.clock.wall - silent_seconds
     await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=0, applied_at=seen_at, seen_at=seen_at))
     await site.beat()
-    caches = "edge: caches may still answer with it for 30s"
+    caches = held(30)
     assert await blockers(site) == ([] if words is None else [words, caches])
     await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=1, applied_at=seen_at, seen_at=seen_at))
     await site.beat()
-    site.clock.advance(30)
+    site.clock.advance(30 + RESOLVER_SLACK_SECONDS)
     assert await blockers(site) == []
 
 
@@ -217,8 +226,8 @@ async def test_after_a_start_an_earlier_server_counts_until_the_take_over() -> N
     again.clock.advance(100)
     again.plane.taken_over()
     await again.hear()
-    assert await blockers(again) == ["edge: caches may still answer with it for 30s"]
-    again.clock.advance(30)
+    assert await blockers(again) == [held(30)]
+    again.clock.advance(30 + RESOLVER_SLACK_SECONDS)
     await again.hear()
     assert await blockers(again) == []
 
@@ -243,7 +252,7 @@ async def test_draining_again_counts_anew_and_keeps_the_longer_ttl_while_it_runs
     await acknowledged()
     await site.drain("a")
     await acknowledged()
-    assert await blockers(site) == ["edge: caches may still answer with it for 5m"]
+    assert await blockers(site) == [held(300)]
     assert site.status("a").roles["edge"].dns.max_ttl == 300
 
 
@@ -257,8 +266,8 @@ async def test_a_reload_that_lowers_a_ttl_or_removes_a_pool_leaves_what_caches_h
     site.clock.advance(10)
     await site.drain("a", indefinite=True)
     await acknowledged()
-    assert await blockers(site) == ["edge: caches may still answer with it for 59m50s"]
-    site.clock.advance(3590)
+    assert await blockers(site) == [held(3590)]
+    site.clock.advance(3590 + RESOLVER_SLACK_SECONDS)
     await site.beat()
     assert await blockers(site) == []
     await site.release("a")
@@ -278,8 +287,9 @@ async def test_a_role_that_was_taken_from_the_node_still_stands_in_caches() -> N
     assert await site.register("a", "192.0.2.10", monitor="none")
     await site.drain("a", force=True)
     await acknowledged()
-    site.clock.advance(5)
-    assert await blockers(site) == ["ingest: caches may still answer with it for 9m55s"]
+    edge_clear = 5 + RESOLVER_SLACK_SECONDS
+    site.clock.advance(edge_clear)
+    assert await blockers(site) == [held(600 - edge_clear, role="ingest")]
 
 
 async def test_a_node_replaced_while_drained_has_still_left() -> None:
@@ -320,7 +330,7 @@ async def test_a_scheduled_drain_is_no_drain_yet() -> None:
     assert await blockers(site) == ["edge: edge.example.org. still answers with it"]
     site.tick()
     await acknowledged()
-    assert await blockers(site) == ["edge: caches may still answer with it for 30s"]
+    assert await blockers(site) == [held(30)]
 
 
 async def test_what_another_server_answered_until_it_had_applied_the_drain_stands_in_caches_too() -> None:
@@ -332,9 +342,21 @@ async def test_what_another_server_answered_until_it_had_applied_the_drain_stand
     await site.drain("a", indefinite=True)
     await acknowledged()
     site.clock.advance(60)
-    for expected in (["edge: caches may still answer with it for 30s"], []):
+    for expected in ([held(30)], []):
         now = site.clock.wall
         await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=1, applied_at=now, seen_at=now))
         await site.beat()
         assert await blockers(site) == expected
-        site.clock.advance(30)
+        site.clock.advance(30 + RESOLVER_SLACK_SECONDS)
+
+
+async def test_where_no_pool_ever_was_another_server_leaves_nothing_in_caches() -> None:
+    """Without a TTL there is nothing to wait for, not even a resolver's last second."""
+    site = await site_of(pools=())
+    now = site.clock.wall
+    await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=1, applied_at=now, seen_at=now))
+    await site.beat()
+    await site.drain("a", indefinite=True)
+    await acknowledged()
+    assert await blockers(site) == []
+    assert site.status("a").roles["edge"].dns.caches_clear_at is None
