@@ -36,7 +36,7 @@ def write_response(query: Query, answer: Answer, *, limit: int) -> bytes:
     if answer.authoritative:
         flags |= AA
     records = answer.answer
-    if len(records) == 1 and not answer.authority and not answer.additional:
+    if len(records) == 1 and not (answer.authority or answer.glue or answer.additional):
         owner, rrset = records[0]
         if owner == query.qname and rrset.rdtype not in _NAMES_IN_RDATA:
             return _write_single(query, rrset, flags, opt, limit=limit)

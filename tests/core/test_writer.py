@@ -5,7 +5,7 @@ from __future__ import annotations
 import dns.message
 import dns.name
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dnsd.core.answer import Answer
@@ -147,6 +147,13 @@ SECTIONS = st.lists(st.tuples(NAMES.map(bytes.lower), RRSETS), max_size=4)
 
 
 @given(qname=NAMES, answer=SECTIONS, authority=SECTIONS, glue=SECTIONS, limit=st.integers(512, 4096))
+@example(
+    qname=b"\x01a\x00",
+    answer=[(b"\x01a\x00", RRset(A, 0, (bytes(4),)))],
+    authority=[],
+    glue=[(b"\x01b\x00", RRset(A, 0, (bytes(4),)))],
+    limit=512,
+)
 def test_decoding_gives_back_what_was_written(
     qname: bytes,
     answer: list[tuple[bytes, RRset]],
