@@ -96,15 +96,43 @@ def test_a_repetition_changes_nothing_and_leaves_no_history(server: Server) -> N
     assert len(server.cli("history")["items"]) == 1
 
 
+def events_between(server: Server, seen: int, last: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the id, type and data of every event behind a revision, up to the one of another revision."""
+    request = urllib.request.Request(server.url + "/v1/events", headers={"Last-Event-ID": str(seen)})
+    found = []
+    with urllib.request.urlopen(request, timeout=10) as response:
+        fields: dict[str, str] = {}
+        for line in response:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+            elif "data" in fields:
+                found.append((fields.get("id", ""), fields["event"], json.loads(fields["data"])))
+                fields = {}
+            if found and found[-1][0] == str(last):
+                break
+    return found
+
+
 def test_a_drain_expires_by_itself_and_its_end_is_told_once(server: Server) -> None:
-    """The node is back without any client's doing, the drain is no longer listed, history has one entry of it."""
-    server.cli("drain", "edge-1", "--reason", "short", "--for", "1500ms", "--wait", "applied")
+    """The node is back without any client's doing; the drain is no longer listed; one entry and one event tell it."""
+    placed = server.cli("drain", "edge-1", "--reason", "short", "--for", "1500ms", "--wait", "applied")
     assert "192.0.2.11" not in server.addresses(EDGE)
     wait_until(lambda: "192.0.2.11" in server.addresses(EDGE), "the node is back")
     wait_until(lambda: len(server.cli("history")["items"]) == 2, "the expiry is in the history")
     assert server.cli("drains")["items"] == []
-    entry = server.cli("history")["items"][0]
-    assert (entry["action"], entry["actor"], entry["reason"]) == ("drain-expired", "dnsd", "short")
+    # A later change bounds what is read: whatever tells of the end a second time comes before it.
+    later = server.cli("drain", "edge-2", "--reason", "later", "--wait", "applied")
+    told = events_between(server, placed["revision"], later["revision"])
+    assert [(kind, data["node"]) for _, kind, data in told] == [("drain-removed", "edge-1"), ("drain", "edge-2")]
+    assert told[0][2]["revision"] == placed["revision"] + 1
+    _, expired, first = server.cli("history")["items"]
+    assert [(entry["action"], entry["holder"], entry["reason"]) for entry in (expired, first)] == [
+        ("drain-expired", first["holder"], "short"),
+        ("drain-placed", first["holder"], "short"),
+    ]
+    assert expired["actor"] == "dnsd" != first["actor"]
+    assert expired["revision"] == told[0][2]["revision"]
 
 
 def share_of(server: Server, address: str, *, times: int = 300) -> float:
