@@ -93,7 +93,7 @@ class DrainService:
             roles=tuple(drain.role for drain in placed),
             holder=order.holder,
             reason=order.reason,
-            forced=bool(broken),
+            forced=any(drain.forced for drain in placed),
             before=tuple(drain.to_json() for drain in before),
             after=tuple(drain.to_json() for drain in placed),
         )

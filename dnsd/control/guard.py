@@ -1,7 +1,8 @@
 """The capacity guard: what a drain does to the pools of its node, and whether each keeps its floor.
 
 It looks at every instant at which the new drain is in force together with others that are placed already, so that
-a drain for tonight counts the ones that begin tonight. Pure: it reads a fleet and decides nothing by itself.
+a drain for tonight counts the ones that begin tonight; and at the ends of the node's own drains, where a renewal, or
+another holder's drain, keeps out a node that would have come back. Pure: it reads a fleet and decides nothing.
 """
 
 from __future__ import annotations
@@ -84,9 +85,16 @@ def impact_on(fleet: Fleet, pool: PoolSpec, node: str, drains: Sequence[Drain], 
 
 
 def _instants(changed: Iterable[Drain], others: Iterable[Drain], now: float) -> list[float]:
-    """Return every instant, from now on, at which the set of active drains can be worse than just before."""
-    starts = {max(drain.starts_at, now) for drain in (*changed, *others) if not drain.expired(now)}
-    return sorted(starts | {now})
+    """Return every instant, from now on, at which an order can begin to make things worse than they would have been.
+
+    Args:
+        changed: the node's drains, before and after.
+        others: those that are in force beside them.
+    """
+    own = [drain for drain in changed if not drain.expired(now)]
+    starts = {max(drain.starts_at, now) for drain in (*own, *others) if not drain.expired(now)}
+    ends = {drain.expires_at for drain in own if drain.expires_at is not None}
+    return sorted(starts | ends | {now})
 
 
 def _compare(pool: PoolSpec, was: _View, becomes: _View, *, now: float) -> Impact:

@@ -83,6 +83,7 @@ class Publisher:
         self._revision_of: deque[tuple[int, int]] = deque([(1, fleet.revision)])
         self._progressed = asyncio.Event()
         self.transitions_changed = asyncio.Event()
+        self._tell(fleet.opening)
 
     def snapshot(self) -> Snapshot:
         """Return all that the workers answer from, as it stands."""

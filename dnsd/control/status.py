@@ -20,6 +20,9 @@ from dnsd.model.node import Monitor, Node
 from dnsd.model.report import Report
 from dnsd.model.times import format_duration
 
+# A drain that ends so soon is told to whoever asks whether the node may be stopped. Unit: seconds.
+NEAR_END_SECONDS = 600.0
+
 SESSION_KINDS = ("viewers", "inputs", "jobs")
 AGENT_KIND = "agent"
 
@@ -48,6 +51,7 @@ class StatusReader:
             caveats.append(
                 f'sessions on {node.id} are not known (monitor = "none"): safe_to_stop rests on DNS and routers alone'
             )
+        caveats += self._of_ends(node, now)
         return NodeStatus(
             node=node.id,
             revision=self.publisher.fleet.revision,
@@ -136,6 +140,15 @@ class StatusReader:
             observed_at=report.observed_at,
             fresh=self._fresh(report, now),
         )
+
+    def _of_ends(self, node: Node, now: float) -> Iterator[str]:
+        """Warn whoever is about to stop a node whose drain is about to end."""
+        drains = [drain for drain in self.publisher.fleet.drains_of(node.id) if drain.active(now)]
+        for role in node.roles:
+            ends = [drain.expires_at for drain in drains if drain.covers(role)]
+            last = max((end for end in ends if end is not None), default=None)
+            if last is not None and None not in ends and last - now < NEAR_END_SECONDS:
+                yield f"{role}: its drain ends in {format_duration(max(1.0, last - now))}, and it may be answered again"
 
     def _of_store(self) -> Iterator[str]:
         if not self.store_health.fresh:

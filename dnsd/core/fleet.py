@@ -54,6 +54,9 @@ class Fleet:
         state: a store's consistent cut.
         now: instant.
         hold: whether and when freshness stood still.
+
+    Attributes:
+        opening: what the making of it found: every name, and who stays out although its drain has ended.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Fleet:
             self._set_node(node.id, node, now, change, set())
         self._compile_pools(set(self.pools), change)
         self._commit(change)
+        self.opening = change
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -327,9 +331,17 @@ class Fleet:
             if was != member:
                 members[key] = member
                 dirty.add(pool.owner)
-                if was is not None and was.mode is not Mode.NORMAL and mode is Mode.NORMAL and not member.health.serves:
+                returns = mode is Mode.NORMAL and self._was_drained(was, orders, pool.role, now)
+                if returns and not member.health.serves:
                     change.kept_out[key, pool.role] = member.health
         self._note_next_transition(node, now)
+
+    @staticmethod
+    def _was_drained(was: Member | None, orders: Iterable[Drain], role: str, now: float) -> bool:
+        """Say whether a node was drained until now; for one that is new here, whether a drain ended unseen."""
+        if was is not None:
+            return was.mode is not Mode.NORMAL
+        return any(order.covers(role) and order.expired(now) and not order.is_ramp for order in orders)
 
     def _note_next_transition(self, node: Node, now: float) -> None:
         instants = [

@@ -15,7 +15,6 @@ from dnsd.core.message import OPCODE_MASK, Query, Salvage
 from dnsd.core.records import RRset
 
 _HEADER = struct.Struct("!HHHHHH")
-_RECORD_FIXED = struct.Struct("!HHIH")
 _POINTER = 0xC000
 _KEPT_FLAGS = OPCODE_MASK | RD
 _RCODE_MASK = 0x0F

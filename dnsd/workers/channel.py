@@ -15,9 +15,6 @@ from typing import Any, cast
 
 _LENGTH = struct.Struct("!I")
 
-# The largest message, which a length of four bytes sets. Unit: bytes.
-MAX_MESSAGE_BYTES = 2**32 - 1
-
 
 def encode(message: object) -> bytes:
     """Return a message as `Channel.send_encoded` takes it; for one that goes to several workers."""

@@ -122,3 +122,20 @@ def test_answers_from_another_pool_are_not_empty() -> None:
     fleet = fleet_of(nodes, [other, spec])
     (found,) = impact_of(fleet, "a", [drain("a")], now=NOW)
     assert (found.serving_after, found.answering_after, found.empties, found.ok) == (0, 1, False, False)
+
+
+def test_a_renewal_is_judged_at_the_end_that_it_moves() -> None:
+    """Where the node would have come back and now does not, the floor counts as for a new drain."""
+    forced = drain("a", expires_at=NOW + 10, forced=True)
+    fleet = fleet_of(NODES, [pool(floor=Floor.of(4))], [forced])
+    (found,) = impact_of(fleet, "a", [drain("a")], now=NOW)
+    assert (found.at, found.serving_before, found.serving_after, found.ok) == (NOW + 10, 4, 3, False)
+
+
+def test_a_second_holder_that_stays_longer_is_judged_at_the_end_of_the_first() -> None:
+    """Another holder's drain adds nothing now, and keeps the node out later."""
+    fleet = fleet_of(NODES, [pool(floor=Floor.of(4))], [drain("a", expires_at=NOW + 60)])
+    other = drain("a", holder="os-update", expires_at=NOW + 120)
+    assert [each.ok for each in impact_of(fleet, "a", [*fleet.drains_of("a"), other], now=NOW)] == [False]
+    shorter = drain("a", holder="os-update", expires_at=NOW + 30)
+    assert impact_of(fleet, "a", [*fleet.drains_of("a"), shorter], now=NOW) == []

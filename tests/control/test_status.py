@@ -360,3 +360,12 @@ async def test_where_no_pool_ever_was_another_server_leaves_nothing_in_caches() 
     await acknowledged()
     assert await blockers(site) == []
     assert site.status("a").roles["edge"].dns.caches_clear_at is None
+
+
+async def test_a_drain_that_ends_soon_is_a_caveat() -> None:
+    """Whoever is about to stop the node is told that it may be answered again; not where another drain stays."""
+    site = await site_of()
+    await site.drain("a", expires_in=300.0)
+    assert site.status("a").caveats[-1] == "edge: its drain ends in 5m, and it may be answered again"
+    await site.drain("a", holder="os-update", indefinite=True)
+    assert not any("ends in" in caveat for caveat in site.status("a").caveats)

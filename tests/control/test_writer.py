@@ -154,12 +154,15 @@ async def test_a_caller_that_goes_away_leaves_a_whole_commit_or_none(tmp_path: P
     await store.close()
 
 
-async def test_a_renewed_drain_stays_marked_as_forced() -> None:
-    """A drain that was placed against the guard stands against it after its renewal too."""
+async def test_a_forced_drain_stays_marked_and_is_judged_again_where_it_is_to_last_longer() -> None:
+    """Another reason leaves it forced, in the history too; a later end needs force anew, as the node would be back."""
     site = await site_of(ABC[:1])
     first = await site.drain("a", force=True, expires_in=60)
-    again = await site.drain("a", expires_in=3600)
+    again = await site.drain("a", reason="another")
     await acknowledged()
+    with pytest.raises(CapacityFloor):
+        await site.drain("a", expires_in=3600)
+    assert [entry.forced for entry in (await site.store.history())[0]] == [True, True]
     assert first.drain is not None
     assert again.drain is not None
     assert (again.changed, first.drain.forced, again.drain.forced) == (True, True, True)

@@ -247,3 +247,11 @@ def test_a_name_with_a_pool_below_it_survives_its_nodes_replacement() -> None:
     assert answered(fleet, "a.nodes.example.org.") == {"192.0.2.10"}
     fleet.apply([put(A, 3)], now=NOW)
     assert answered(fleet, "a.nodes.example.org.") == {"192.0.2.10"}
+
+
+def test_a_drain_that_ended_unseen_is_told_of_where_its_node_stays_out() -> None:
+    """A fleet that is built after the end says who stays out all the same, and only for drains that have ended."""
+    watched = [node(name, f"192.0.2.{last}", monitor=Monitor.AGENT) for name, last in (("a", 10), ("b", 11))]
+    over, standing = drain("a", expires_at=NOW - 1, starts_at=NOW - 9), drain("b", starts_at=NOW - 9)
+    fleet = fleet_of([*watched, C], [pool()], [over, standing])
+    assert fleet.opening.kept_out == {("a", "edge"): Health.UNKNOWN}
