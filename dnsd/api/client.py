@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Self, TypeVar
 
 from dnsd.api.address import DEFAULT_SERVER, path_of
@@ -166,11 +166,27 @@ class Client:
             headers=_precondition(if_match),
             timeout_seconds=timeout_seconds,
         )
+        return await self.until_applied(outcome, wait_seconds=deadline - time.monotonic())
+
+    async def until_applied(
+        self,
+        outcome: DrainOutcome,
+        *,
+        wait_seconds: float,
+        progress: Callable[[DrainOutcome], None] = lambda outcome: None,
+    ) -> DrainOutcome:
+        """Wait until every consumer that is pending has applied an accepted change, or the time is over.
+
+        Args:
+            progress: told of each look at the consumers.
+        """
+        deadline = time.monotonic() + wait_seconds
         while outcome.pending and time.monotonic() < deadline:
             # The write stands: a failure to look must not cost the caller its answer, which goes on saying `pending`.
             with contextlib.suppress(ClientError, TimeoutError):
                 async with asyncio.timeout(deadline - time.monotonic() + WAIT_GRACE_SECONDS):
                     outcome = _progressed(outcome, await self.consumers())
+            progress(outcome)
             if outcome.pending:
                 await asyncio.sleep(min(POLL_SECONDS, max(deadline - time.monotonic(), 0.0)))
         return outcome

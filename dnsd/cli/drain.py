@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -122,10 +123,11 @@ def drain(
     )
     until_safe = wait == "safe" and not dry_run
     wait_seconds = _wait_seconds(wait, timeout) if wait == "applied" and not dry_run else None
+    first_seconds = _first_seconds(connection, wait_seconds)
     began = time.monotonic()
     outcome = _write(
         connection,
-        lambda client: client.place_drain(node, request, wait_seconds=wait_seconds),
+        lambda client: client.place_drain(node, request, wait_seconds=first_seconds),
         timeout_seconds=timeout,
         wait_seconds=timeout if until_safe else wait_seconds,
         doubt=f"the drain of {node} may stand: see `dnsd drains`, release it with "
@@ -137,6 +139,7 @@ def drain(
         left = None if timeout is None else timeout - (time.monotonic() - began)
         wait_until_safe(connection, outcome, node=node, timeout_seconds=left)
         return
+    outcome = _follow(connection, outcome, first_seconds=first_seconds, wait_seconds=wait_seconds, node=node)
     _finish(connection, outcome, lines=placed(outcome, node=node), wait_seconds=wait_seconds, what="the drain stands")
 
 
@@ -212,6 +215,32 @@ def _wait_seconds(wait: str | None, timeout_seconds: float | None) -> float | No
     if wait is None:
         return None
     return DEFAULT_WAIT_SECONDS if timeout_seconds is None else timeout_seconds
+
+
+def _first_seconds(connection: Connection, wait_seconds: float | None) -> float | None:
+    """Return what the write itself is to wait: on a terminal not long, so that the rest can be watched."""
+    if wait_seconds is None or connection.as_json or not sys.stdout.isatty():
+        return wait_seconds
+    from dnsd.cli.applying import FIRST_LOOK_SECONDS
+
+    return min(wait_seconds, FIRST_LOOK_SECONDS)
+
+
+def _follow(
+    connection: Connection,
+    outcome: DrainOutcome,
+    *,
+    first_seconds: float | None,
+    wait_seconds: float | None,
+    node: str,
+) -> DrainOutcome:
+    """Watch the rest of a wait whose write came back before its end."""
+    if first_seconds is None or wait_seconds is None or first_seconds >= wait_seconds or not outcome.pending:
+        return outcome
+    from dnsd.cli.applying import follow_applied
+
+    stands = f"the drain of {node} stands: release it with `dnsd undrain {node}`"
+    return follow_applied(connection, outcome, wait_seconds=wait_seconds - first_seconds, stands=stands)
 
 
 def _write(
