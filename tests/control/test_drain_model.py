@@ -1,38 +1,46 @@
-"""Drains against a small model: any order of placing, changing, releasing, time and restarts."""
+"""Drains against a small model: any order of placing, changing, releasing, reports, time and restarts."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dnsd.model.drain import Mode
+from dnsd.api.schemas import ReportRequest, SessionCounts
+from dnsd.errors import CapacityFloor, InvalidRequest
+from dnsd.model.node import Monitor
+from dnsd.model.pool import Floor
+from dnsd.stores.base import DrainStore
+from dnsd.stores.memory import MemoryStore
+from dnsd.stores.sqlite import SqliteStore
+from tests.control.drain_reference import (
+    AGENTS,
+    FLOOR,
+    NODES,
+    ROLES,
+    STALE_AFTER_SECONDS,
+    Entry,
+    Key,
+    Reference,
+    Told,
+)
 from tests.control.rig import Clock, Site, site_of
 from tests.support.fleets import node, pool
 
-NODES = ("a", "b", "c")
-ROLES = ("edge", "ingest")
 HOLDERS = ("ops", "os-update")
 ADDRESS = {name: f"192.0.2.{10 + index}" for index, name in enumerate(NODES)}
-POOLS = tuple(pool(f"{role}.example.org.", role=role, ttl=5) for role in ROLES)
-FLEET = tuple(node(name, ADDRESS[name], roles=ROLES) for name in NODES)
+POOLS = tuple(pool(f"{role}.example.org.", role=role, ttl=5, floor=Floor.of(FLOOR)) for role in ROLES)
+MONITOR = {name: Monitor.AGENT if name in AGENTS else Monitor.NONE for name in NODES}
+FLEET = tuple(node(name, ADDRESS[name], roles=ROLES, monitor=MONITOR[name]) for name in NODES)
 
 ResultT = TypeVar("ResultT")
-
-
-@dataclass
-class Entry:
-    """A drain, or a ramp in mode normal, as the model knows it: instants in seconds since the beginning."""
-
-    mode: Mode
-    reason: str
-    starts: float
-    expires: float | None
 
 
 class Drains(RuleBasedStateMachine):
@@ -44,8 +52,8 @@ class Drains(RuleBasedStateMachine):
         self.clock = Clock()
         self.begun = self.clock.wall
         self.site: Site
-        self.model: dict[tuple[str, str, str], Entry] = {}
-        self.told = 0
+        self.model = Reference()
+        self.sequence = 0
 
     def run(self, work: Awaitable[ResultT]) -> ResultT:
         async def whole() -> ResultT:
@@ -56,140 +64,192 @@ class Drains(RuleBasedStateMachine):
         return self.loop.run_until_complete(whole())
 
     def teardown(self) -> None:
+        if hasattr(self, "site"):
+            self.run(self.site.store.close())
         self.loop.close()
 
-    @property
-    def now(self) -> float:
-        return self.clock.wall - self.begun
+    async def opened(self) -> DrainStore:
+        """Return a store for the first start."""
+        store = MemoryStore()
+        await store.open()
+        return store
+
+    async def reopened(self) -> DrainStore:
+        """Return the store for another start: what is in memory stays there."""
+        store: DrainStore = self.site.store
+        return store
+
+    async def started(self, store: DrainStore) -> Site:
+        return await site_of(FLEET, POOLS, clock=self.clock, store=store, stale_after_seconds=STALE_AFTER_SECONDS)
 
     @initialize()
     def start(self) -> None:
-        self.site = self.run(site_of(FLEET, POOLS, clock=self.clock))
+        self.site = self.run(self.started(self.run(self.opened())))
 
     @rule(
         name=st.sampled_from(NODES),
         role=st.sampled_from((*ROLES, "*")),
         holder=st.sampled_from(HOLDERS),
-        mode=st.sampled_from((Mode.DRAINING, Mode.MAINTENANCE)),
+        mode=st.sampled_from(("draining", "maintenance")),
         reason=st.sampled_from(("kernel", "disk")),
         delay=st.sampled_from((0, 20)),
         lasts=st.sampled_from((30, 300, None)),
+        force=st.booleans(),
     )
-    def place(self, name: str, role: str, holder: str, mode: Mode, reason: str, delay: int, lasts: int | None) -> None:
-        fields: dict[str, Any] = {"indefinite": True} if lasts is None else {"expires_in": float(lasts)}
+    def place(self, name: str, role: str, holder: str, *, delay: int, lasts: int | None, **fields: Any) -> None:
+        starts = self.model.now + delay
+        asked = Entry(fields["mode"], fields["reason"], starts, None if lasts is None else starts + lasts)
+        key = Key(name, role, holder)
+        wanted = self.model.wanted(key, asked)
+        fields |= {"indefinite": True} if lasts is None else {"expires_in": float(lasts)}
         if delay:
             fields["starts_at"] = self.clock.wall + delay
-        roles = None if role == "*" else [role]
-        outcome = self.run(
-            self.site.drain(name, roles=roles, holder=holder, mode=mode.text, reason=reason, force=True, **fields)
-        )
-        starts = self.now + delay
-        wanted = Entry(mode, reason, starts, None if lasts is None else starts + lasts)
-        key = (name, role, holder)
-        there = self.model.get(key)
-        if there is not None and (self.over(there) or there.mode is Mode.NORMAL):
-            there = None
-        if there is not None and not delay and there.starts <= self.now:
-            wanted.starts = there.starts
-        same = there is not None and there.mode == wanted.mode and there.reason == reason
-        same = same and there is not None and there.starts == wanted.starts and self.close(there, wanted)
-        assert outcome.changed is not same
-        if not same:
-            self.model[key] = wanted
-            self.told += 1
-
-    def close(self, there: Entry, wanted: Entry) -> bool:
-        """Say whether the expiry moves by so little that it is a repetition."""
-        if there.expires is None or wanted.expires is None:
-            return there.expires == wanted.expires
-        lasts = wanted.expires - max(self.now, wanted.starts)
-        return abs(there.expires - wanted.expires) < min(5.0, lasts / 10)
+        order = self.site.drain(name, roles=None if role == "*" else [role], holder=holder, **fields)
+        if wanted is not None and self.model.breaks(key, wanted) and not fields["force"]:
+            revision = self.site.plane.revision
+            with pytest.raises(CapacityFloor):
+                self.run(order)
+            assert self.site.plane.revision == revision
+            return
+        assert self.run(order).changed is (wanted is not None)
+        if wanted is not None:
+            self.model.place(key, wanted)
 
     @rule(
         name=st.sampled_from(NODES), holder=st.sampled_from((*HOLDERS, None)), ramp=st.sampled_from((None, 45.0, 450.0))
     )
     def release(self, name: str, holder: str | None, ramp: float | None) -> None:
-        keys = [key for key in self.model if key[0] == name and holder in (None, key[2])]
-        if holder is not None and not keys and any(key[0] == name and self.drains(key) for key in self.model):
-            return  # a holder that has none where others do is refused; told in the tests of orders
-        in_force = [key for key in keys if self.model[key].starts <= self.now]
-        if ramp is not None and not in_force:
-            return  # nothing comes back: refused, told in the tests of ramps
-        outcome = self.run(self.site.release(name, holder=holder, all_holders=holder is None, ramp=ramp))
-        if ramp is not None:
-            keys = [key for key in keys if self.drains(key)]
-        assert outcome.changed is bool(keys)
-        self.told += self.entries(keys)
-        for key in keys:
-            entry = self.model.pop(key)
-            if ramp is not None and key in in_force:
-                self.model[key] = Entry(Mode.NORMAL, entry.reason, self.now, self.now + ramp)
+        entries = self.model.entries
+        keys = [key for key in entries if key.node == name and holder in (None, key.holder)]
+        others = any(key.node == name and not each.ramp for key, each in entries.items())
+        release = self.site.release(name, holder=holder, all_holders=holder is None, ramp=ramp)
+        nobodys = holder is not None and not keys and others
+        nothing_returns = ramp is not None and not any(map(self.model.active, keys))
+        if nobodys or nothing_returns:
+            with pytest.raises(InvalidRequest):
+                self.run(release)
+            return
+        assert self.run(release).changed is self.model.release(keys, ramp)
 
-    def drains(self, key: tuple[str, str, str]) -> bool:
-        """Say whether there is a drain under a key, and no ramp."""
-        return self.model[key].mode is not Mode.NORMAL
+    @rule(
+        name=st.sampled_from(AGENTS),
+        up=st.fixed_dictionaries({role: st.booleans() for role in ROLES}),
+        viewers=st.sampled_from((0, 0, 7)),
+        late=st.sampled_from((False, False, False, True)),
+    )
+    def report(self, name: str, up: dict[str, bool], viewers: int, *, late: bool) -> None:
+        """A late one was overtaken by another: it changes nothing."""
+        late = late and name in self.model.heard
+        self.sequence += not late
+        counts = SessionCounts(viewers=viewers, inputs=0, jobs=0)
+        request = ReportRequest(
+            sequence=0 if late else self.sequence,
+            observed_at=self.clock.wall,
+            health={role: "up" if each else "down" for role, each in up.items()},
+            sessions=dict.fromkeys(ROLES, counts),
+        )
+        answer = self.run(self.site.plane.report(name, request))
+        assert answer.accepted is not late
+        assert answer.roles == {role: self.model.mode(name, role) for role in ROLES}
+        if not late:
+            self.model.hear(name, up, viewers)
 
-    def entries(self, keys: list[tuple[str, str, str]]) -> int:
-        """Return how many entries of history tell of the end of all these at once."""
-        return len({(key[0], key[2], self.drains(key)) for key in keys})
-
-    @rule(seconds=st.sampled_from((1, 10, 29, 60, 400)))
+    @rule(seconds=st.sampled_from((1, 10, 29, 60, 400, -2, -5)))
     def wait(self, seconds: int) -> None:
+        """Below 0 the clock was set back: what had started since then has not, until it is that time again."""
+
         async def keep_time() -> None:
-            self.site.tick(seconds)
+            if seconds < 0:
+                self.clock.set_by(seconds)
+            self.site.tick(max(seconds, 0))
             await self.site.plane._drains.expire()
+            await self.site.hear()
+            await self.site.beat()
 
         self.run(keep_time())
-        over = [key for key, entry in self.model.items() if self.over(entry)]
-        self.told += self.entries(over)
-        for key in over:
-            del self.model[key]
+        self.model.pass_time(seconds)
 
+    @precondition(lambda self: not self.model.reports_ahead)
     @rule()
     def restart(self) -> None:
-        self.site = self.run(site_of(FLEET, POOLS, clock=self.clock, store=self.site.store))
-
-    def over(self, entry: Entry) -> bool:
-        return entry.expires is not None and entry.expires <= self.now
-
-    def mode(self, name: str, role: str) -> Mode:
-        modes = [
-            entry.mode
-            for (node_, role_, _), entry in self.model.items()
-            if node_ == name and role_ in (role, "*") and entry.starts <= self.now and not self.over(entry)
-        ]
-        return max(modes, default=Mode.NORMAL)
-
-    def share(self, name: str, role: str) -> float:
-        shares = [
-            (1 + int((self.now - entry.starts) / (entry.expires - entry.starts) * 9)) / 10
-            for (node_, role_, _), entry in self.model.items()
-            if node_ == name and role_ in (role, "*") and entry.mode is Mode.NORMAL and entry.expires is not None
-        ]
-        return min(shares, default=1.0)
+        """Never while a kept report is ahead of a clock that was set back: what it then counts for is open."""
+        self.run(self.site.plane._inventory.flush())
+        self.site = self.run(self.started(self.run(self.reopened())))
+        self.model.restart()
 
     @invariant()
     def everything_agrees(self) -> None:
         if not hasattr(self, "site"):
             return
-        plane = self.site.plane
+        plane, model = self.site.plane, self.model
         listed = {(each.node, role, each.holder) for each in plane.drains() for role in each.roles}
-        assert listed == {key for key in self.model if self.drains(key)}
+        assert listed == {key for key, each in model.entries.items() if not each.ramp}
+        assert {
+            Key(*each.key): (each.mode.text, each.starts_at - self.begun, each.forced)
+            for name in NODES
+            for each in plane.publisher.fleet.orders_of(name)
+        } == {key: (each.mode, each.starts, each.forced) for key, each in model.entries.items()}
         for role, spec in zip(ROLES, POOLS, strict=True):
-            modes = {name: self.mode(name, role) for name in NODES}
-            assert {name: plane.node(name).roles[role].mode for name in NODES} == {
-                name: mode.text for name, mode in modes.items()
-            }
+            modes = {name: model.mode(name, role) for name in NODES}
+            states = {name: plane.node(name).roles[role] for name in NODES}
+            assert {name: state.mode for name, state in states.items()} == modes
+            healthy = {name: model.healthy(name, role) for name in NODES}
+            assert {name: state.health == "up" for name, state in states.items()} == healthy
             ramps = {each.node.id: each.share_cap for each in plane.publisher.fleet.members_of(spec.owner)}
-            assert ramps == {name: self.share(name, role) for name in NODES}
-            serving = [ADDRESS[name] for name in NODES if modes[name] is Mode.NORMAL]
-            assert plane.pool(spec.owner).answers == serving
-            for name in NODES:
-                state = plane.status(name).roles[role]
-                assert not (state.safe_to_stop and (modes[name] is Mode.NORMAL or ADDRESS[name] in serving))
-        assert len(self.run(self.site.store.history(limit=1000))[0]) == self.told
+            assert ramps == {name: model.share(name, role) for name in NODES}
+            assert plane.pool(spec.owner).answers == [ADDRESS[name] for name in model.answers(role)]
         assert self.site.workers.snapshot.overlay == plane.publisher.fleet.overlay
+
+    @invariant()
+    def nobody_is_safe_too_early(self) -> None:
+        if not hasattr(self, "site"):
+            return
+        for name in NODES:
+            for role, state in self.site.plane.status(name).roles.items():
+                if not state.safe_to_stop:
+                    continue
+                assert self.model.mode(name, role) != "normal"
+                assert name not in self.model.answers(role)
+                assert name not in AGENTS or (self.model.fresh(name) and not self.model.heard[name].viewers)
+
+    @invariant()
+    def history_agrees(self) -> None:
+        if not hasattr(self, "site"):
+            return
+        entries, following = self.run(self.site.store.history(limit=1000))
+        assert following is None
+        found = [
+            Told(each.action.value, each.node, tuple(sorted(each.roles)), each.holder or "", each.actor, each.forced)
+            for each in reversed(entries)
+        ]
+        for step in self.model.told:
+            assert sorted(found[: len(step)]) == sorted(step)
+            del found[: len(step)]
+        assert found == []
+
+
+class DrainsInAFile(Drains):
+    """The same over SQLite: every restart opens the file anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+
+    async def opened(self) -> DrainStore:
+        store = SqliteStore(Path(self.folder.name) / "state.db")
+        await store.open()
+        return store
+
+    async def reopened(self) -> DrainStore:
+        await self.site.store.close()
+        return await self.opened()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.folder.cleanup()
 
 
 TestDrains = Drains.TestCase
-TestDrains.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDrains.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestDrainsInAFile = DrainsInAFile.TestCase
+TestDrainsInAFile.settings = settings(max_examples=8, stateful_step_count=30, deadline=None)
