@@ -67,7 +67,7 @@ def drain_infos(drains: Iterable[Drain], *, now: float, released: bool = False) 
     """Return drains with those that one holder placed on the same terms joined into one, oldest first."""
     groups: dict[tuple[object, ...], list[Drain]] = {}
     for drain in sorted(drains, key=lambda drain: (drain.created_at, drain.key)):
-        terms = (drain.node, drain.holder, drain.mode, drain.reason, drain.actor)
+        terms = (drain.node, drain.holder, drain.mode, drain.reason, drain.actor, drain.forced)
         times = (drain.created_at, drain.starts_at, drain.expires_at)
         groups.setdefault((*terms, *times), []).append(drain)
     return [_drain_info(group, now=now, released=released) for group in groups.values()]

@@ -73,7 +73,7 @@ class Fleet:
         self.revision = state.revision
         self.overlay: Overlay = {}
         self.nodes: dict[str, Node] = {}
-        self.reports: dict[str, Report] = dict(state.reports)
+        self.reports = {key: _not_ahead(report, now) for key, report in state.reports.items()}
         self.pools: dict[str, PoolSpec] = {pool.owner: pool for pool in spec.pools}
         self._configured = dict(configured)
         self._registered = dict(state.nodes)
@@ -282,9 +282,8 @@ class Fleet:
             self.hold = Hold(now) if self.hold.until is None else NO_HOLD
         for key in self.nodes:
             report = self.reports.get(key)
-            if report is not None and report.received_at > now:
-                # It would stay fresh until the clock has caught up.
-                self.reports[key] = replace(report, received_at=now)
+            if report is not None:
+                self.reports[key] = _not_ahead(report, now)
             self._refresh(key, now, change, dirty)
 
     def _finish(self, dirty: set[str], change: OverlayChange) -> OverlayChange:
@@ -401,3 +400,8 @@ class Fleet:
         gone = self._named.get(owner, frozenset()) - named
         change.withdrawn.extend(Withdrawal(node, role, self.pools[owner].ttl, owner) for node, role in sorted(gone))
         self._named[owner] = named
+
+
+def _not_ahead(report: Report, now: float) -> Report:
+    """Return a report as received by now at the latest: else it would stay fresh until a clock set back caught up."""
+    return report if report.received_at <= now else replace(report, received_at=now)

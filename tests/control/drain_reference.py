@@ -152,11 +152,6 @@ class Reference:
     def fresh(self, name: str) -> bool:
         return name in self.heard and self.now < self.heard[name].at + STALE_AFTER_SECONDS
 
-    @property
-    def reports_ahead(self) -> bool:
-        """Say whether a report came later than it is now."""
-        return any(heard.received > self.now for heard in self.heard.values())
-
     def healthy(self, name: str, role: str) -> bool:
         return name not in AGENTS or (self.fresh(name) and self.heard[name].up[role])
 
