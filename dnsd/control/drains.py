@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from dnsd.api.schemas import DrainOutcome, DrainRequest, Impact, ReleaseRequest
@@ -28,9 +28,18 @@ class DrainService:
 
     Args:
         settings: gives the present settings, which a reload replaces.
+        known_holder: says whether a holder has drained a node before, by node and holder.
     """
 
-    def __init__(self, writer: Writer, publisher: Publisher, *, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        publisher: Publisher,
+        *,
+        settings: Callable[[], Settings],
+        known_holder: Callable[[str, str], Awaitable[bool]],
+    ) -> None:
+        self._known_holder = known_holder
         self._writer = writer
         self._publisher = publisher
         self._settings = settings
@@ -108,15 +117,16 @@ class DrainService:
         Raises:
             UnknownNode, InvalidRequest, RevisionMoved, StoreUnavailable: nothing was written.
         """
+        known = request.holder is not None and await self._known_holder(key, request.holder)
 
         def decide(moment: Moment) -> Decision[DrainOutcome]:
-            return self._decide_releasing(key, request, moment, actor=actor)
+            return self._decide_releasing(key, request, moment, actor=actor, known_holder=known)
 
         outcome, revision, _ = await self._writer.write(decide, if_revision=if_revision)
         return outcome.model_copy(update={"revision": revision})
 
     def _decide_releasing(
-        self, key: str, request: ReleaseRequest, moment: Moment, *, actor: Actor
+        self, key: str, request: ReleaseRequest, moment: Moment, *, actor: Actor, known_holder: bool
     ) -> Decision[DrainOutcome]:
         fleet = self._publisher.fleet
         there = fleet.orders_of(key)
@@ -125,7 +135,7 @@ class DrainService:
         self._check_roles(request.roles)
         if request.ramp is not None:
             check_ramp(request.ramp)
-        chosen = released_by(there, key, request, actor=actor)
+        chosen = released_by(there, key, request, actor=actor, known_holder=known_holder)
         ramps: dict[DrainKey, Drain] = {}
         if request.ramp is not None:
             found = ramps_after(chosen, key, seconds=request.ramp, actor=actor, now=moment.now)

@@ -143,14 +143,17 @@ def holder_of(asked: str | None, actor: Actor) -> str:
     return holder
 
 
-def released_by(drains: Sequence[Drain], node: str, request: ReleaseRequest, *, actor: Actor) -> list[Drain]:
+def released_by(
+    drains: Sequence[Drain], node: str, request: ReleaseRequest, *, actor: Actor, known_holder: bool = False
+) -> list[Drain]:
     """Return the drains and ramps that a request to release ends; none where there is nothing to release.
 
     Args:
         drains: all drains and ramps of the node.
+        known_holder: the holder that it names has drained the node before.
 
     Raises:
-        InvalidRequest: it names a holder that has none there, or a role that cannot be released by itself.
+        InvalidRequest: it names a holder that never had any there, or a role that cannot be released by itself.
     """
     if request.all_holders and request.holder is not None:
         raise InvalidRequest("name a holder or all_holders, not both", field="holder")
@@ -158,9 +161,9 @@ def released_by(drains: Sequence[Drain], node: str, request: ReleaseRequest, *, 
     if not request.all_holders:
         holder = holder_of(request.holder, actor)
         chosen = [drain for drain in drains if drain.holder == holder]
-        # Where nobody holds any, it is a repetition; where others do, more likely a mistyped name.
-        others = ", ".join(sorted({drain.holder for drain in drains if not drain.is_ramp}))
-        if request.holder is not None and others and not chosen:
+        # From one who had a drain here it is a repetition; a name that nobody knows here is more likely mistyped.
+        if request.holder is not None and not chosen and not known_holder:
+            others = ", ".join(sorted({drain.holder for drain in drains if not drain.is_ramp})) or "nobody"
             raise InvalidRequest(f"{holder} holds no drain on {node}; those there are held by {others}", field="holder")
     if request.roles is None or request.roles == [ALL_ROLES]:
         return chosen

@@ -50,7 +50,7 @@ from dnsd.core.fleet import NO_HOLD, Fleet, FleetSpec
 from dnsd.core.freshness import Hold
 from dnsd.model.node import Node
 from dnsd.model.state import FleetState
-from dnsd.stores.base import DrainStore
+from dnsd.stores.base import MAX_HISTORY_PAGE, DrainStore
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,9 @@ class ControlPlane:
         health = self.store_health
         self._follower = Follower(store, self.publisher, rebuild=self._rebuild, health=health)
         writer = Writer(store, self.publisher, self._follower, health=health, clock=clock)
-        self._drains = DrainService(writer, self.publisher, settings=lambda: self.settings)
+        self._drains = DrainService(
+            writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
+        )
         self._inventory = Inventory(
             writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
         )
@@ -278,6 +280,11 @@ class ControlPlane:
         """Return a page of history, newest first."""
         entries, cursor = await self.store.history(node=node, before=before, limit=limit)
         return [history_info(entry) for entry in entries], cursor
+
+    async def _has_drained(self, node: str, holder: str) -> bool:
+        """Say whether the node's latest history knows a holder."""
+        entries, _ = await self.store.history(node=node, limit=MAX_HISTORY_PAGE)
+        return any(entry.holder == holder for entry in entries)
 
     def events(self, *, after: int | None) -> AsyncIterator[Event]:
         """Follow what happens."""

@@ -121,9 +121,9 @@ class Drains(RuleBasedStateMachine):
     def release(self, name: str, holder: str | None, ramp: float | None) -> None:
         entries = self.model.entries
         keys = [key for key in entries if key.node == name and holder in (None, key.holder)]
-        others = any(key.node == name and not each.ramp for key, each in entries.items())
+        known = any(each.node == name and each.holder == holder for group in self.model.told for each in group)
         release = self.site.release(name, holder=holder, all_holders=holder is None, ramp=ramp)
-        nobodys = holder is not None and not keys and others
+        nobodys = holder is not None and not keys and not known
         nothing_returns = ramp is not None and not any(map(self.model.active, keys))
         if nobodys or nothing_returns:
             with pytest.raises(InvalidRequest):

@@ -149,9 +149,13 @@ def test_a_release_that_cannot_be_meant_is_refused(request_: ReleaseRequest, fie
 
 
 def test_releasing_again_is_not_an_error() -> None:
-    """A caller without a drain of its own releases nothing; nor does a named holder where there is no drain at all."""
+    """A caller without a drain of its own releases nothing; nor does a holder who had one here before."""
     assert released_by([THERE[1]], "a", ReleaseRequest(), actor=ALICE) == []
-    assert released_by([], "a", ReleaseRequest(holder="bob"), actor=ALICE) == []
+    again = ReleaseRequest(holder="carol")
+    assert released_by([], "a", again, actor=ALICE, known_holder=True) == []
+    assert released_by(THERE, "a", again, actor=ALICE, known_holder=True) == []
+    with pytest.raises(InvalidRequest, match="held by nobody"):
+        released_by([], "a", again, actor=ALICE)
 
 
 def test_the_strongest_mode_is_what_a_request_names() -> None:

@@ -172,7 +172,9 @@ def test_holders_release_their_own(server: Server) -> None:
     server.cli("drain", "edge-1", "--reason", "a", "--holder", "ops")
     server.cli("drain", "edge-1", "--reason", "b", "--holder", "os-update", "--mode", "maintenance")
     assert server.cli("undrain", "edge-1")["changed"] is False  # the caller itself holds none
+    assert server.run("undrain", "edge-1", "--holder", "nobody-knows").returncode == 2
     server.cli("undrain", "edge-1", "--holder", "os-update", "--wait", "applied")
+    assert server.cli("undrain", "edge-1", "--holder", "os-update")["changed"] is False  # again
     assert [(each["holder"], each["mode"]) for each in server.cli("drains")["items"]] == [("ops", "draining")]
     assert "192.0.2.11" not in server.addresses(EDGE)
     server.cli("undrain", "edge-1", "--all-holders", "--wait", "applied")
