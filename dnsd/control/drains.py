@@ -117,13 +117,19 @@ class DrainService:
         Raises:
             UnknownNode, InvalidRequest, RevisionMoved, StoreUnavailable: nothing was written.
         """
-        known = request.holder is not None and await self._known_holder(key, request.holder)
+        known = await self._knows_holder(key, request.holder)
 
         def decide(moment: Moment) -> Decision[DrainOutcome]:
             return self._decide_releasing(key, request, moment, actor=actor, known_holder=known)
 
         outcome, revision, _ = await self._writer.write(decide, if_revision=if_revision)
         return outcome.model_copy(update={"revision": revision})
+
+    async def _knows_holder(self, key: str, holder: str | None) -> bool:
+        """Say whether a named holder has, or had, a drain on a node; history is read only where it has none now."""
+        if holder is None or any(drain.holder == holder for drain in self._publisher.fleet.orders_of(key)):
+            return True
+        return await self._known_holder(key, holder)
 
     def _decide_releasing(
         self, key: str, request: ReleaseRequest, moment: Moment, *, actor: Actor, known_holder: bool

@@ -128,7 +128,6 @@ class ControlPlane:
             self.publisher, self._consumers, settings=lambda: self.settings, workers=lambda: self.workers.workers
         )
         self._timekeeper = Timekeeper(self.publisher, self._drains, overdue, clock=clock)
-        self._tasks: list[asyncio.Task[None]] = []
 
     # --- life ---------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from dnsd.model.drain import Drain, Mode, ramp_of
 from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec, WhenEmpty
 from dnsd.model.state import HistoryEntry
-from dnsd.model.times import parse_instant
 
 MODE_NAMES: dict[Mode, ModeName] = {
     Mode.NORMAL: "normal",
@@ -169,5 +168,5 @@ def _answers(fleet: Fleet, pool: PoolSpec, selection: Selection) -> list[str]:
 def history_info(entry: HistoryEntry) -> HistoryInfo:
     """Return an entry of history."""
     document = entry.to_json()
-    document["at"] = parse_instant(document["at"])
+    document["at"] = entry.at
     return HistoryInfo.model_validate(document)
