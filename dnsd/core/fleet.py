@@ -56,7 +56,7 @@ class Fleet:
         hold: whether and when freshness stood still.
 
     Attributes:
-        opening: what the making of it found: every name, and who stays out although its drain has ended.
+        opening: what the making of it has to tell: who stays out although its drain has ended.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Fleet:
             self._set_node(node.id, node, now, change, set())
         self._compile_pools(set(self.pools), change)
         self._commit(change)
-        self.opening = change
+        self.opening = OverlayChange(kept_out=change.kept_out)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -319,21 +319,30 @@ class Fleet:
         if node is None:
             return
         orders = self.orders_of(key)
-        for pool in self._pools_of[key]:
-            mode = self.mode_of(key, pool.role, now=now)
-            ramp = ramp_of(orders, role=pool.role, now=now)
-            share_cap = 1.0 if ramp is None else ramp.share
-            ahead = modes_ahead(orders, role=pool.role, now=now) if orders else ()
-            member = Member(node, mode, self.health_of(node, pool.role, now=now), share_cap, ahead)
+        pools = self._pools_of[key]
+        in_role = {role: self._as_member(node, role, orders, now) for role in {pool.role for pool in pools}}
+        for pool in pools:
+            member = in_role[pool.role]
             members = self._members[pool.owner]
             was = members.get(key)
             if was != member:
                 members[key] = member
                 dirty.add(pool.owner)
-                returns = mode is Mode.NORMAL and self._was_drained(was, orders, pool.role, now)
+                returns = member.mode is Mode.NORMAL and self._was_drained(was, orders, pool.role, now)
                 if returns and not member.health.serves:
                     change.kept_out[key, pool.role] = member.health
         self._note_next_transition(node, now)
+
+    def _as_member(self, node: Node, role: str, orders: Iterable[Drain], now: float) -> Member:
+        """Return what a node is in every pool of a role."""
+        ramp = ramp_of(orders, role=role, now=now)
+        return Member(
+            node,
+            effective_mode(orders, role=role, now=now),
+            self.health_of(node, role, now=now),
+            1.0 if ramp is None else ramp.share,
+            modes_ahead(orders, role=role, now=now),
+        )
 
     @staticmethod
     def _was_drained(was: Member | None, orders: Iterable[Drain], role: str, now: float) -> bool:
