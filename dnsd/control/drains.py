@@ -12,9 +12,10 @@ from dnsd.control.guard import impact_of
 from dnsd.control.orders import Order, order_of, released_by
 from dnsd.control.publisher import Publisher
 from dnsd.control.ramps import check_ramp, ramps_after
+from dnsd.control.roles import require_known
 from dnsd.control.views import drain_infos, node_of, ramp_info
 from dnsd.control.writer import Decision, Moment, Writer
-from dnsd.errors import CapacityFloor, InvalidRequest, UnknownNode
+from dnsd.errors import CapacityFloor, UnknownNode
 from dnsd.model.drain import ALL_ROLES, Drain, DrainKey
 from dnsd.model.state import Action, Change, Entity, HistoryEntry
 from dnsd.model.times import format_instant
@@ -169,10 +170,9 @@ class DrainService:
         return Decision(result=outcome, changes=changes, history=history)
 
     def _check_roles(self, roles: Sequence[str] | None) -> None:
-        known = self._settings().roles
         for role in roles or ():
-            if role not in known and role != ALL_ROLES:
-                raise InvalidRequest(f"unknown role {role!r}; the roles are {', '.join(known)}", field="role")
+            if role != ALL_ROLES:
+                require_known(role, self._settings().roles, field="role")
 
     async def expire(self) -> int:
         """Remove the drains and ramps whose time is over, with an entry of history each; return how many.

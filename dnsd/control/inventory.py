@@ -11,6 +11,7 @@ from dnsd.api.schemas import DesiredState, NodeOutcome, NodeRequest, ReportReque
 from dnsd.config.settings import Settings
 from dnsd.control.actor import Actor
 from dnsd.control.publisher import Publisher
+from dnsd.control.roles import require_known
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, node_info, node_of
 from dnsd.control.writer import Decision, Moment, Writer
@@ -172,8 +173,7 @@ def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Nod
     if not request.roles:
         raise InvalidRequest("a node has at least one role", field="roles")
     for role in request.roles:
-        if role not in roles:
-            raise InvalidRequest(f"unknown role {role!r}; the roles are {', '.join(roles)}", field="roles")
+        require_known(role, roles, field="roles")
     if not request.addresses:
         raise InvalidRequest("a node has at least one address", field="addresses")
     if request.monitor == Monitor.CHECK.value:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dnsd.api.schemas import DrainRequest, ReleaseRequest
 from dnsd.control.actor import Actor
+from dnsd.control.roles import require_known
 from dnsd.errors import InvalidRequest
 from dnsd.model.drain import ALL_ROLES, Drain, Mode
 from dnsd.model.node import HOLDER, Node
@@ -121,8 +122,7 @@ def roles_of(node: Node, asked: Sequence[str] | None, *, known: Sequence[str]) -
     if not asked:
         raise InvalidRequest("roles is empty; leave it out to mean all of them", field="roles")
     for role in asked:
-        if role not in known:
-            raise InvalidRequest(f"unknown role {role!r}; the roles are {', '.join(known)}", field="roles")
+        require_known(role, known, field="roles")
         if role not in node.roles:
             has = ", ".join(node.roles)
             raise InvalidRequest(f"{node.id} does not have the role {role!r}; it has {has}", field="roles")

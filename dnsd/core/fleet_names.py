@@ -6,7 +6,7 @@ It owns who has which name. It knows nothing of drains, health or the members of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dnsd.core.compile import record_node
 from dnsd.core.fleet_change import OverlayChange
@@ -52,14 +52,7 @@ class NodeNames:
 
     def why_not(self, node: Node) -> str | None:
         """Say why a node cannot have its per-node names, or None where it can."""
-        for record in self._records:
-            text = record.owner_of(node)
-            if text is None:
-                continue
-            reason = self._why_not_name(text, node.id)
-            if reason:
-                return reason
-        return None
+        return next((reason for _, _, reason in self._wanted(node) if reason), None)
 
     def hold_pools(self, change: OverlayChange) -> None:
         """Keep the empty names above every pool; called once, before any node has a name."""
@@ -70,6 +63,13 @@ class NodeNames:
         """Take a node's names back."""
         for name in self._names_of.pop(node, ()):
             self._release_name(name, change)
+
+    def _wanted(self, node: Node) -> Iterator[tuple[NodeRecordSpec, str, str | None]]:
+        """Yield the names that the templates make for a node, each with why it cannot have it, or None."""
+        for record in self._records:
+            text = record.owner_of(node)
+            if text is not None:
+                yield record, text, self._why_not_name(text, node.id)
 
     def _why_not_name(self, text: str, node: str) -> str | None:
         try:
@@ -87,11 +87,7 @@ class NodeNames:
     def give(self, node: Node, change: OverlayChange) -> None:
         """Give a node the names that its templates make, but for those that it cannot have."""
         names = []
-        for record in self._records:
-            text = record.owner_of(node)
-            if text is None:
-                continue
-            reason = self._why_not_name(text, node.id)
+        for record, text, reason in self._wanted(node):
             if reason:
                 self.clashes[text] = reason
                 continue
