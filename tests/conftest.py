@@ -1,8 +1,18 @@
-"""What all tests share: figures that a test has measured stand at the end of the run's output."""
+"""What all tests share: each kind of store, and the figures that tests have measured, at the end of the output."""
 
 from __future__ import annotations
 
 import pytest
+
+from tests.stores.kinds import KINDS, Kind
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of store in turn, for a test that every store must pass."""
+    found = request.param
+    assert isinstance(found, Kind)
+    return found
 
 
 @pytest.hookimpl

@@ -17,7 +17,7 @@ from dnsd.stores.base import MAX_HISTORY_PAGE, DrainStore
 from tests.admin.site import Got
 from tests.admin.site import Site as Http
 from tests.control.rig import EDGE, site_of
-from tests.stores.kinds import KINDS, Kind
+from tests.stores.kinds import Kind
 from tests.support.fleets import node, pool
 
 ROUNDS = 1000
@@ -25,13 +25,6 @@ ROUNDS = 1000
 # Of three nodes, a floor of two lets one go.
 FLEET = [node(name, f"192.0.2.{10 + index}") for index, name in enumerate("abc")]
 POOLS = [pool(floor=Floor.of(2))]
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found = request.param
-    assert isinstance(found, Kind)
-    return found
 
 
 @pytest_asyncio.fixture

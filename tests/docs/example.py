@@ -8,12 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from tests.support.servers import PATIENCE_SECONDS, Server, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,18 +48,9 @@ class ExampleServer(Server):
         shutil.copytree(ROOT / "zones", folder / "zones")
         (folder / ".venv").symlink_to(sys.prefix)
 
-    def start(self, *, ready: bool = True) -> None:
-        """Start the server as `make run` does, and wait until it is ready."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [ROOT / "scripts" / "run-example", ".venv/bin/dnsd", self.config.name],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
-        if ready:
-            wait_until(self.is_ready, f"the server is ready; it said:\n{self.said()}")
+    def command(self) -> Sequence[str | Path]:
+        """Return what `make run` does."""
+        return [ROOT / "scripts" / "run-example", ".venv/bin/dnsd", self.config.name]
 
     def shell(self, command: str) -> str:
         """Run a line of a document in the server's folder, with the ports that it has here; return all it prints."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dnsperf import figures, start_dnsperf
+from tests.support.dnsperf import asking, figures
 from tests.support.servers import Server, alive, serving, wait_until
 
 pytestmark = pytest.mark.alone
@@ -20,8 +20,7 @@ def test_a_killed_worker_is_replaced_within_a_second_while_others_answer(
     server: Server, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Under load, the loss is at most what the kernel held for the dead worker; a new one is there at once."""
-    load = start_dnsperf(server, tmp_path, seconds=4, rate=2000)
-    try:
+    with asking(server, tmp_path, seconds=4, rate=2000) as load:
         time.sleep(0.5)  # not a wait for anything: the load is to be under way
         victim = server.workers()[0].pid
         server.kill(victim)
@@ -35,9 +34,6 @@ def test_a_killed_worker_is_replaced_within_a_second_while_others_answer(
         took = wait_until(replaced, "two workers answer")
         assert set(answers) == {3}
         output, _ = load.communicate(timeout=30)
-    finally:
-        load.kill()
-        load.wait()
     counted = figures(output)
     record_property("figure", f"replaced and serving after {took * 1000:.0f} ms at most, {counted}")
     assert counted["lost"] <= counted["sent"] // 50
@@ -78,8 +74,7 @@ def test_while_the_control_process_is_dead_workers_answer_and_the_next_one_takes
     with serving(tmp_path) as server:
         server.cli("drain", "edge-1", "--reason", "kernel", "--wait", "applied")
         old = server.workers()
-        load = start_dnsperf(server, tmp_path, seconds=5, rate=1000)
-        try:
+        with asking(server, tmp_path, seconds=5, rate=1000) as load:
             server.kill()
             for _ in range(10):
                 assert server.addresses(EDGE) == {"192.0.2.12", "192.0.2.13"}
@@ -89,9 +84,6 @@ def test_while_the_control_process_is_dead_workers_answer_and_the_next_one_takes
             for _ in range(10):
                 assert server.addresses(EDGE) == {"192.0.2.11", "192.0.2.12", "192.0.2.13"}
             output, _ = load.communicate(timeout=30)
-        finally:
-            load.kill()
-            load.wait()
         counted = figures(output)
         record_property("figure", f"load over the kill and the new start: {counted}")
         assert counted["lost"] <= counted["sent"] // 50

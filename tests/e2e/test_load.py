@@ -12,7 +12,7 @@ import aiohttp
 import dns.message
 import pytest
 
-from tests.support.dnsperf import figures, start_dnsperf
+from tests.support.dnsperf import asking, figures
 from tests.support.fleets import addresses_in
 from tests.support.servers import Server, answer_of, median_and_p99, serving
 
@@ -98,17 +98,13 @@ async def test_30_changes_a_second_lose_no_query_and_leave_no_stale_answer(
     with serving(tmp_path, store=store, workers=WORKERS, fleet=NODES) as server:
         workers = server.workers()
         assert len(workers) == WORKERS
-        load = start_dnsperf(server, tmp_path, seconds=SECONDS + 1, rate=1500)
         tally = Tally()
         names = list(NODES)
         began = time.monotonic()
-        try:
+        with asking(server, tmp_path, seconds=SECONDS + 1, rate=1500) as load:
             await asyncio.gather(*(operate(server, names[index::OPERATORS], tally) for index in range(OPERATORS)))
             took = time.monotonic() - began
             output, _ = await asyncio.to_thread(load.communicate, timeout=30)
-        finally:
-            load.kill()
-            load.wait()
         counted = figures(output)
         p50, p99 = median_and_p99(tally.lag_ms)
         trip50, trip99 = median_and_p99(tally.round_trip_ms)

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from dnsd.stores.base import DrainStore
-from tests.stores.kinds import KINDS, Kind
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found = request.param
-    assert isinstance(found, Kind)
-    return found
+from tests.stores.kinds import Kind
 
 
 @pytest_asyncio.fixture

@@ -225,11 +225,15 @@ class Server:
 
     # --- life ---------------------------------------------------------------------------------------------------
 
+    def command(self) -> Sequence[str | Path]:
+        """Return what starts the server."""
+        return [sys.executable, "-m", "dnsd", "serve", "--config", str(self.config)]
+
     def start(self, *, ready: bool = True) -> None:
         """Start the server, and wait until it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dnsd", "serve", "--config", str(self.config)],
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
