@@ -13,9 +13,11 @@
     │   ├── CapacityFloor        409: a pool would fall below its floor; carries the impact
     │   └── RevisionMoved        412: the caller's If-Match names another revision
     ├── StoreError
-    │   ├── StoreUnavailable     503: the store cannot be reached or written
+    │   ├── StoreUnavailable     503: the store cannot be reached or written; that may pass
+    │   │   └── StoreRefused     waiting will not help: wrong password, version, or data of somebody else's
     │   ├── RevisionConflict     somebody else committed first: load, decide again, retry
     │   └── ChangesTrimmed       the change log no longer reaches back that far: reload everything
+    │       └── StoreDiverged    the store has lost what was there: reload, and put back what is missing
     └── StartError               a server that cannot start: address in use, store locked, worker dies at once
 
 It knows nothing of HTTP: the admin package maps each class to its status.
@@ -156,6 +158,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached, or does not accept writes."""
 
 
+class StoreRefused(StoreUnavailable):
+    """The store is reached and is not usable until an operator changes something."""
+
+
 class RevisionConflict(StoreError):
     """The store's revision is not the one that the commit was decided on."""
 
@@ -167,6 +173,10 @@ class RevisionConflict(StoreError):
 
 class ChangesTrimmed(StoreError):
     """The change log no longer holds what comes after the asked revision."""
+
+
+class StoreDiverged(ChangesTrimmed):
+    """The store is before the asked revision, or came to one of that number another way: it has lost writes."""
 
 
 class StartError(DnsdError):

@@ -47,11 +47,13 @@ class ChangeRecord:
     Args:
         revision: the revision that it made; consecutive from record to record.
         at: instant of acceptance, for measuring how long it takes to be applied.
+        mark: the commit's; see `FleetState`.
     """
 
     revision: int
     at: float
     change: Change
+    mark: str = field(default="", compare=False)
 
 
 class Action(enum.Enum):
@@ -61,10 +63,12 @@ class Action(enum.Enum):
     DRAIN_CHANGED = "drain-changed"
     DRAIN_RELEASED = "drain-released"
     DRAIN_EXPIRED = "drain-expired"
+    DRAIN_RESTORED = "drain-restored"  # the store had lost it
     RAMP_ENDED = "ramp-ended"
     NODE_REGISTERED = "node-registered"
     NODE_REPLACED = "node-replaced"
     NODE_REMOVED = "node-removed"
+    NODE_RESTORED = "node-restored"  # the store had lost it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,7 @@ class Consumer:
         applied: the revision that it has applied.
         applied_at: instant at which it had.
         seen_at: instant of its last sign of life.
+        mark: of the revision that it has applied; empty: it does not say.
     """
 
     id: str
@@ -149,6 +154,7 @@ class Consumer:
     applied: int
     applied_at: float
     seen_at: float
+    mark: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +166,12 @@ class FleetState:
         nodes: registered nodes by id (configured nodes are the servers' own and not in a store).
         drains: every drain by key, scheduled and expired ones included.
         reports: last report by node id.
+        mark: a random word of the commit that made the revision. It tells two changes of the same number apart, after
+            a store has lost writes and gone another way. Empty: not known, and then never different.
     """
 
     revision: int = 0
     nodes: Mapping[str, Node] = field(default_factory=dict)
     drains: Mapping[DrainKey, Drain] = field(default_factory=dict)
     reports: Mapping[str, Report] = field(default_factory=dict)
+    mark: str = field(default="", compare=False)

@@ -2,9 +2,6 @@
 
 A store holds a fleet's state under one counter, the revision, and takes a commit only if the caller decided it on
 the current revision (compare-and-set). It knows nothing of pools, guards, permissions or DNS.
-
-Seam: a Redis store is another module beside `memory` and `sqlite`, opened by `dnsd.stores.opening.open_store`;
-its layout of keys is public and described in the project's documentation.
 """
 
 from __future__ import annotations
@@ -17,6 +14,9 @@ from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, History
 
 # Changes that a store keeps for followers that lag; whoever lags more reloads. Unit: entries.
 CHANGES_KEPT = 10_000
+
+# Places in the order of reports that a store keeps for followers; whoever lags more gets every report. Unit: batches.
+REPORTS_KEPT = 1_000
 
 # The most entries of history in one page, and the default. Unit: entries.
 MAX_HISTORY_PAGE = 1000
@@ -38,11 +38,16 @@ class DrainStore(Protocol):
     def label(self) -> str:
         """A short name for people, without any password: `memory`, `sqlite /var/lib/dnsd/state.db`."""
 
+    @property
+    def remote(self) -> bool:
+        """Say whether it lives elsewhere, so that it can be out of reach while the server is well."""
+
     async def open(self) -> None:
         """Connect and prepare; called once, before anything else.
 
         Raises:
-            StoreUnavailable: with one line that says what is wrong and what to do.
+            StoreRefused: it is there and not usable; one line that says what is wrong and what to do.
+            StoreUnavailable: the same, of what may pass. A remote store goes on trying until it is closed.
         """
 
     async def close(self) -> None:
@@ -52,7 +57,15 @@ class DrainStore(Protocol):
         """Return a consistent cut of everything: revision, nodes, drains and reports."""
 
     async def commit(
-        self, *, expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry], at: float
+        self,
+        *,
+        expected_revision: int,
+        changes: Sequence[Change],
+        history: Sequence[HistoryEntry],
+        at: float,
+        expected_mark: str = "",
+        mark: str = "",
+        skip_to: int | None = None,
     ) -> int:
         """Apply changes, log them and append history, all or nothing.
 
@@ -61,25 +74,41 @@ class DrainStore(Protocol):
 
         Args:
             expected_revision: the revision that the changes were decided on.
-            changes: one or more.
+            changes: one or more; none is enough where numbers are skipped.
             history: appended as they are.
             at: the instant of acceptance that the change log records.
+            expected_mark: by which the caller knows the expected revision; empty: it is not compared.
+            mark: kept with each of the revisions it makes; see `FleetState`.
+            skip_to: the revision that the first change follows instead of `expected_revision`; not a lower one. No
+                number up to it is used again, and the change log has a gap there.
 
         Returns:
             The new revision.
 
         Raises:
-            RevisionConflict: the store is at another revision; nothing was written.
+            RevisionConflict: the store is at another revision, or has another one of that number; nothing was written.
             ValueError: the commit does not agree with itself (no change, a value under another's key, a revision
                 that is not the one it makes, a configured node); nothing was written.
             StoreUnavailable: nothing was acknowledged; whether it was written is unknown.
         """
 
-    async def changes(self, *, after: int, limit: int = 1000, wait_seconds: float = 0.0) -> tuple[ChangeRecord, ...]:
+    async def confirm(self) -> None:
+        """Make all that was written so far as lasting as an acknowledged commit.
+
+        Whoever tells a caller that what he asks for stands already, without a commit of his own, has it confirmed.
+
+        Raises:
+            StoreUnavailable: it may be lost yet.
+        """
+
+    async def changes(
+        self, *, after: int, mark: str = "", limit: int = 1000, wait_seconds: float = 0.0
+    ) -> tuple[ChangeRecord, ...]:
         """Return the changes that follow a revision, in order.
 
         Args:
             after: the last revision that the caller has.
+            mark: by which the caller knows that revision; empty: it is not compared.
             limit: 1 or more.
             wait_seconds: where there is none yet, how long to wait for the first one.
 
@@ -87,8 +116,9 @@ class DrainStore(Protocol):
             Up to `limit` records, the first with revision `after + 1`; empty where none came in time.
 
         Raises:
-            ChangesTrimmed: the log no longer reaches back that far, or the store is not at that revision at all, as
-                after it was replaced by an older copy: load again either way.
+            StoreDiverged: the store is not at that revision yet, or has come past it another way, as after it was
+                replaced by an older copy.
+            ChangesTrimmed: the log no longer reaches back that far, or has a gap there: load again.
         """
 
     async def history(
@@ -121,11 +151,31 @@ class DrainStore(Protocol):
     async def drop_report(self, node: str) -> None:
         """Forget a node's report, as when the node is removed."""
 
+    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+        """Return what nodes have reported since a place in the order of `put_reports`, each node's last word.
+
+        Args:
+            after: the place that the previous call returned; None: before the first one.
+            wait_seconds: where there is nothing new, how long to wait for it.
+
+        Returns:
+            The reports, and the place to go on from. A place that is no longer known leads to every report.
+        """
+
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself: its last word, even where it has applied less than before."""
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended in order, so that nobody waits for it; harmless for an unknown one."""
 
-    async def consumers(self) -> tuple[Consumer, ...]:
-        """Return every consumer that has said anything, the silent ones included, by id."""
+    async def consumers(
+        self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
+    ) -> tuple[Consumer, ...]:
+        """Return every consumer that has said anything, the silent ones included, by id.
+
+        One that says it has applied a revision of another mark than the store's has applied 0.
+
+        Args:
+            unlike: what the caller has.
+            wait_seconds: while it is just that, how long to wait for one to say more.
+        """

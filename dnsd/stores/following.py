@@ -1,6 +1,6 @@
-"""How a caller of `changes` waits: woken at once by this process's commits, looking again for those of others.
+"""How a caller waits for news of a store: woken at once by a bell, looking again for what rings none here.
 
-It owns the waiting. It knows nothing of where changes are kept.
+It owns the waiting. It knows nothing of where anything is kept.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from dnsd.model.state import ChangeRecord
-
-Read = Callable[[], Awaitable[tuple[ChangeRecord, ...]]]
+FoundT = TypeVar("FoundT")
 
 
 class Bell:
@@ -31,18 +30,24 @@ class Bell:
 
 
 async def follow(
-    read: Read, bell: Bell, *, wait_seconds: float, poll_seconds: float | None = None
-) -> tuple[ChangeRecord, ...]:
-    """Read changes, and where there are none wait for the first one.
+    read: Callable[[], Awaitable[FoundT]],
+    bell: Bell,
+    *,
+    wait_seconds: float,
+    poll_seconds: float | None = None,
+    news: Callable[[FoundT], object] = bool,
+) -> FoundT:
+    """Read, and where there is nothing new wait for it.
 
     Args:
         read: returns what there is now.
-        bell: rings at each commit of this process.
+        bell: rings at each write of this process, and where a store hears of those of others.
         wait_seconds: how long to wait in all; 0 or less: not at all.
-        poll_seconds: how often to look for commits that ring no bell here; None: there are none such.
+        poll_seconds: how often to look for writes that ring no bell here; None: there are none such.
+        news: says whether what was read is new; by default, whether it is not empty.
 
     Returns:
-        What `read` returned last: empty where the time ran out.
+        What `read` returned last: nothing new where the time ran out.
 
     Raises:
         Whatever `read` raises.
@@ -51,10 +56,10 @@ async def follow(
     deadline = loop.time() + wait_seconds
     while True:
         rung = bell.listen()
-        records = await read()
+        found = await read()
         left = deadline - loop.time()
-        if records or left <= 0:
-            return records
+        if news(found) or left <= 0:
+            return found
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left if poll_seconds is None else min(left, poll_seconds)):
                 await rung.wait()

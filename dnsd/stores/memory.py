@@ -1,7 +1,7 @@
 """A store in this process's memory: for trying dnsd out, and for tests. Nothing of it survives the process.
 
-It owns the data structures. All its methods run to their end without yielding to the event loop, but for the wait in
-`changes`: that is what makes a commit atomic here.
+It owns the data structures. All its methods run to their end without yielding to the event loop, but for those that
+wait for news: that is what makes a commit atomic here.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreUnavailable
+from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreUnavailable
 from dnsd.model.drain import Drain, DrainKey
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
-from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE
+from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT
 from dnsd.stores.following import Bell, follow
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
@@ -35,13 +35,21 @@ class MemoryStore:
         self._reports: dict[str, Report] = {}
         self._consumers: dict[str, Consumer] = {}
         self._log: deque[ChangeRecord] = deque(maxlen=changes_kept)
+        self._marks: dict[int, str] = {}  # of what the log held before the last gap
         self._history: list[HistoryEntry] = []
+        self._reported: deque[tuple[int, str]] = deque(maxlen=REPORTS_KEPT)  # number, node
+        self._reports_counted = 0
         self._bell = Bell()
 
     @property
     def label(self) -> str:
         """A short name for people."""
         return "memory"
+
+    @property
+    def remote(self) -> bool:
+        """It lives in this process."""
+        return False
 
     async def open(self) -> None:
         """Begin to accept calls."""
@@ -56,30 +64,52 @@ class MemoryStore:
         """Return a consistent cut of everything."""
         self._check_open()
         return FleetState(
-            revision=self._revision, nodes=dict(self._nodes), drains=dict(self._drains), reports=dict(self._reports)
+            revision=self._revision,
+            nodes=dict(self._nodes),
+            drains=dict(self._drains),
+            reports=dict(self._reports),
+            mark=self._mark,
         )
 
     async def commit(
-        self, *, expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry], at: float
+        self,
+        *,
+        expected_revision: int,
+        changes: Sequence[Change],
+        history: Sequence[HistoryEntry],
+        at: float,
+        expected_mark: str = "",
+        mark: str = "",
+        skip_to: int | None = None,
     ) -> int:
         """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
         self._check_open()
-        revision = check_commit(expected_revision=expected_revision, changes=changes, history=history)
-        if expected_revision != self._revision:
+        revision = check_commit(expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to)
+        agrees = not (expected_mark and self._mark) or expected_mark == self._mark
+        if expected_revision != self._revision or not agrees:
             raise RevisionConflict(expected=expected_revision, actual=self._revision)
-        for made, change in enumerate(changes, expected_revision + 1):
+        if skip_to is not None:
+            self._marks = {record.revision: record.mark for record in self._log}
+            self._log.clear()
+        for made, change in enumerate(changes, revision - len(changes) + 1):
             self._apply(change)
-            self._log.append(ChangeRecord(revision=made, at=at, change=change))
+            self._log.append(ChangeRecord(revision=made, at=at, change=change, mark=mark))
         self._history.extend(history)
         self._revision = revision
         self._bell.ring()
         return revision
 
-    async def changes(self, *, after: int, limit: int = 1000, wait_seconds: float = 0.0) -> tuple[ChangeRecord, ...]:
+    async def confirm(self) -> None:
+        """Nothing here is more lasting than anything else."""
+        self._check_open()
+
+    async def changes(
+        self, *, after: int, mark: str = "", limit: int = 1000, wait_seconds: float = 0.0
+    ) -> tuple[ChangeRecord, ...]:
         """Return the changes that follow a revision, in order; see `DrainStore.changes`."""
 
         async def read() -> tuple[ChangeRecord, ...]:
-            return self._changes_after(after, limit)
+            return self._changes_after(after, mark, limit)
 
         return await follow(read, self._bell, wait_seconds=wait_seconds)
 
@@ -105,26 +135,51 @@ class MemoryStore:
             kept = self._reports.get(report.node)
             if kept is None or report.sequence > kept.sequence:
                 self._reports[report.node] = report
+                self._reports_counted += 1
+                self._reported.append((self._reports_counted, report.node))
+        self._bell.ring()
 
     async def drop_report(self, node: str) -> None:
         """Forget a node's report."""
         self._check_open()
         self._reports.pop(node, None)
 
+    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+        """Return what nodes have reported since a place; see `DrainStore.reports`. A place counts reports."""
+        place = -1 if after is None else int(after)
+
+        async def read() -> tuple[Report, ...]:
+            return self._reports_after(place)
+
+        found = await follow(read, self._bell, wait_seconds=wait_seconds)
+        return found, str(self._reports_counted)
+
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself."""
         self._check_open()
         self._consumers[consumer.id] = consumer
+        self._bell.ring()
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended."""
         self._check_open()
         self._consumers.pop(consumer, None)
 
-    async def consumers(self) -> tuple[Consumer, ...]:
+    async def consumers(
+        self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
+    ) -> tuple[Consumer, ...]:
         """Return every consumer that has said anything, by id."""
-        self._check_open()
-        return tuple(consumer for _, consumer in sorted(self._consumers.items()))
+
+        async def read() -> tuple[Consumer, ...]:
+            self._check_open()
+            return tuple(consumer for _, consumer in sorted(self._consumers.items()))
+
+        return await follow(read, self._bell, wait_seconds=wait_seconds, news=lambda found: found != unlike)
+
+    @property
+    def _mark(self) -> str:
+        """The mark of the present revision; empty where it is not known."""
+        return self._log[-1].mark if self._log else ""
 
     def _check_open(self) -> None:
         if not self._open:
@@ -141,9 +196,28 @@ class MemoryStore:
         else:
             self._nodes.pop(change.key, None)
 
-    def _changes_after(self, after: int, limit: int) -> tuple[ChangeRecord, ...]:
+    def _changes_after(self, after: int, mark: str, limit: int) -> tuple[ChangeRecord, ...]:
         self._check_open()
         floor = self._log[0].revision - 1 if self._log else self._revision
-        if not floor <= after <= self._revision:
+        if after > self._revision:
+            raise StoreDiverged(f"the store is at revision {self._revision}, before {after}")
+        if mark and self._another(after, mark, floor):
+            raise StoreDiverged(f"the store has another revision {after}, or none of that number")
+        if after < floor:
             raise ChangesTrimmed(f"the change log holds what follows {floor} to {self._revision}, not {after}")
         return tuple(islice(self._log, after - floor, after - floor + limit))
+
+    def _another(self, revision: int, mark: str, floor: int) -> bool:
+        """Say whether a revision that somebody knows by a mark is not the one of this store."""
+        if revision > floor:
+            return self._log[revision - floor - 1].mark not in ("", mark)
+        first = min(self._marks, default=floor + 1)
+        return revision >= first and self._marks.get(revision) not in ("", mark)
+
+    def _reports_after(self, place: int) -> tuple[Report, ...]:
+        self._check_open()
+        floor = self._reported[0][0] - 1 if self._reported else self._reports_counted
+        if not floor <= place <= self._reports_counted:
+            return tuple(self._reports.values())
+        nodes = dict.fromkeys(node for number, node in self._reported if number > place)
+        return tuple(self._reports[node] for node in nodes if node in self._reports)

@@ -17,21 +17,31 @@ from dnsd.stores.base import MAX_HISTORY_PAGE
 MAX_INTEGER = 2**63 - 1
 
 
-def check_commit(*, expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry]) -> int:
+def check_commit(
+    *,
+    expected_revision: int,
+    changes: Sequence[Change],
+    history: Sequence[HistoryEntry],
+    skip_to: int | None = None,
+) -> int:
     """Check that a commit agrees with itself and return the revision that it makes.
 
     Args:
         expected_revision: the revision that it was decided on.
         changes: as they are to be applied.
         history: as it is to be appended.
+        skip_to: the revision that the first change follows; None: the expected one.
 
     Raises:
         ValueError: it does not; the message has every reason.
     """
-    reasons = list(_reasons(expected_revision, changes, history))
+    base = expected_revision if skip_to is None else skip_to
+    reasons = list(_reasons(base, changes, history, skips=skip_to is not None))
+    if base < expected_revision:
+        reasons.append(f"{base} is not a revision to skip to from {expected_revision}")
     if reasons:
         raise ValueError("; ".join(reasons))
-    return expected_revision + len(changes)
+    return base + len(changes)
 
 
 def check_reports(reports: Sequence[Report]) -> None:
@@ -55,20 +65,20 @@ def check_history_limit(limit: int) -> None:
         raise ValueError(f"a page of history has 1 to {MAX_HISTORY_PAGE} entries, not {limit}")
 
 
-def _reasons(expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry]) -> Iterator[str]:
-    if not 0 <= expected_revision <= MAX_INTEGER - len(changes):
-        yield f"{expected_revision} is not a revision"
-    if not changes:
+def _reasons(base: int, changes: Sequence[Change], history: Sequence[HistoryEntry], *, skips: bool) -> Iterator[str]:
+    if not 0 <= base <= MAX_INTEGER - len(changes):
+        yield f"{base} is not a revision"
+    if not changes and not skips:
         yield "a commit has one change or more"
-    for revision, change in enumerate(changes, expected_revision + 1):
+    for revision, change in enumerate(changes, base + 1):
         if change.entity is Entity.DRAIN:
             yield from _reasons_of_drain(change, revision)
         else:
             yield from _reasons_of_node(change)
-    last = expected_revision + len(changes)
+    last = base + len(changes)
     for entry in history:
-        if not expected_revision < entry.revision <= last:
-            yield f"a history entry of revision {entry.revision} in a commit of {expected_revision + 1} to {last}"
+        if not base < entry.revision <= last:
+            yield f"a history entry of revision {entry.revision} in a commit of {base + 1} to {last}"
 
 
 def _reasons_of_drain(change: Change, revision: int) -> Iterator[str]:

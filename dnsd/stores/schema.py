@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from dnsd.errors import StoreUnavailable
+from dnsd.errors import StoreRefused
 
 # In the file's header, so that another program's database is told from ours: "dnsd" in ASCII.
 APPLICATION_ID = 0x646E7364
@@ -38,8 +38,14 @@ _VERSION_1 = (
     "CREATE TRIGGER history_keeps_ids BEFORE INSERT ON history WHEN NEW.id IN (SELECT id FROM history) " + _APPEND_ONLY,  # noqa: S608
 )
 
+_VERSION_2 = (
+    "ALTER TABLE changes ADD COLUMN mark TEXT NOT NULL DEFAULT ''",
+    # Which node reported, in order; AUTOINCREMENT: a number is never used twice, so that a place stays true.
+    "CREATE TABLE reported (number INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL)",
+)
+
 # What leads from each version to the next one, in order; a new version appends its statements.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -53,7 +59,7 @@ def prepare(connection: sqlite3.Connection, *, label: str, busy_timeout_seconds:
         busy_timeout_seconds: how long to wait for another process that opens the same file.
 
     Raises:
-        StoreUnavailable: a newer schema, another program's database, or a file system without shared memory.
+        StoreRefused: a newer schema, another program's database, or a file system without shared memory.
         sqlite3.Error: the file cannot be read or written.
     """
     _version(connection, label)  # before anything that writes to the file
@@ -82,9 +88,9 @@ def _version(connection: sqlite3.Connection, label: str) -> int:
     if version == 0 and application == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
-        raise StoreUnavailable(f"{label}: the file is another program's database: choose another path")
+        raise StoreRefused(f"{label}: the file is another program's database: choose another path")
     if version > SCHEMA_VERSION:
-        raise StoreUnavailable(
+        raise StoreRefused(
             f"{label}: the file was written by a newer dnsd (schema {version}, this one knows {SCHEMA_VERSION}):"
             " run that version, or choose another path"
         )
@@ -102,7 +108,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection, label: str, busy_timeou
                 raise
             time.sleep(_RETRY_SECONDS)
     if mode != "wal":
-        raise StoreUnavailable(
+        raise StoreRefused(
             f"{label}: the file system does not offer the shared memory that SQLite's write-ahead log needs:"
             " choose a path on a local disk"
         )

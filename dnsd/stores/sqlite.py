@@ -25,8 +25,9 @@ from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 # How long a write waits for another process that writes; then it fails. A write takes milliseconds. Unit: seconds.
 BUSY_TIMEOUT_SECONDS = 3.0
 
-# How often a caller that waits for changes looks for commits of other processes. Unit: seconds.
+# How often a caller that waits looks for writes of other processes. Unit: seconds.
 POLL_SECONDS = 0.05
+POLL_REPORTS_SECONDS = 0.5
 
 ResultT = TypeVar("ResultT")
 
@@ -79,11 +80,16 @@ class SqliteStore:
         """A short name for people: `sqlite /var/lib/dnsd/state.db`."""
         return f"sqlite {self._path}"
 
+    @property
+    def remote(self) -> bool:
+        """It is a file of this machine."""
+        return False
+
     async def open(self) -> None:
         """Open the file, and create or migrate its tables.
 
         Raises:
-            StoreUnavailable: with one line that says what is wrong and what to do.
+            StoreUnavailable: with one line that says what is wrong and what to do; it is closed again then.
         """
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dnsd-sqlite")
         try:
@@ -108,19 +114,30 @@ class SqliteStore:
         return await self._run(sqlite_statements.load)
 
     async def commit(
-        self, *, expected_revision: int, changes: Sequence[Change], history: Sequence[HistoryEntry], at: float
+        self,
+        *,
+        expected_revision: int,
+        changes: Sequence[Change],
+        history: Sequence[HistoryEntry],
+        at: float,
+        expected_mark: str = "",
+        mark: str = "",
+        skip_to: int | None = None,
     ) -> int:
         """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
-        check_commit(expected_revision=expected_revision, changes=changes, history=history)
+        check_commit(expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to)
         loop = asyncio.get_running_loop()
 
         def job(connection: sqlite3.Connection) -> int:
             revision = sqlite_statements.commit(
                 connection,
                 expected_revision=expected_revision,
+                expected_mark=expected_mark,
                 changes=changes,
                 history=history,
                 at=at,
+                mark=mark,
+                skip_to=skip_to,
                 changes_kept=self._changes_kept,
             )
             # From here rather than after the await: a cancelled caller must not leave followers asleep.
@@ -129,11 +146,19 @@ class SqliteStore:
 
         return await self._run(job)
 
-    async def changes(self, *, after: int, limit: int = 1000, wait_seconds: float = 0.0) -> tuple[ChangeRecord, ...]:
+    async def confirm(self) -> None:
+        """A commit can be read only once it is on the disk: there is nothing to wait for."""
+        if self._executor is None:
+            raise self._not_open()
+
+    async def changes(
+        self, *, after: int, mark: str = "", limit: int = 1000, wait_seconds: float = 0.0
+    ) -> tuple[ChangeRecord, ...]:
         """Return the changes that follow a revision, in order; see `DrainStore.changes`."""
+        job = functools.partial(sqlite_statements.changes_after, after=after, mark=mark, limit=limit)
 
         async def read() -> tuple[ChangeRecord, ...]:
-            return await self._run(functools.partial(sqlite_statements.changes_after, after=after, limit=limit))
+            return await self._run(job)
 
         return await follow(read, self._bell, wait_seconds=wait_seconds, poll_seconds=self._poll_seconds)
 
@@ -154,6 +179,18 @@ class SqliteStore:
         """Forget a node's report."""
         await self._run(functools.partial(sqlite_statements.drop_report, node=node))
 
+    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+        """Return what nodes have reported since a place; see `DrainStore.reports`."""
+        job = functools.partial(sqlite_statements.reports_after, place=-1 if after is None else int(after))
+
+        async def read() -> tuple[tuple[Report, ...], int]:
+            return await self._run(job)
+
+        found, place = await follow(
+            read, self._bell, wait_seconds=wait_seconds, poll_seconds=POLL_REPORTS_SECONDS, news=lambda each: each[0]
+        )
+        return found, str(place)
+
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself."""
         await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))
@@ -162,19 +199,31 @@ class SqliteStore:
         """Forget a consumer that has ended."""
         await self._run(functools.partial(sqlite_statements.forget_consumer, consumer=consumer))
 
-    async def consumers(self) -> tuple[Consumer, ...]:
+    async def consumers(
+        self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
+    ) -> tuple[Consumer, ...]:
         """Return every consumer that has said anything, by id."""
-        return await self._run(sqlite_statements.consumers)
+
+        async def read() -> tuple[Consumer, ...]:
+            return await self._run(sqlite_statements.consumers)
+
+        return await follow(
+            read,
+            self._bell,
+            wait_seconds=wait_seconds,
+            poll_seconds=self._poll_seconds,
+            news=lambda found: found != unlike,
+        )
 
     async def _run(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         """Run a job on the store's thread, after those before it."""
         if self._executor is None:
-            raise StoreUnavailable(f"{self.label}: the store is not open")
+            raise self._not_open()
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, job)
 
     def _guarded(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         if self._connection is None:
-            raise StoreUnavailable(f"{self.label}: the store is not open")
+            raise self._not_open()
         # SQLite would go on in a file that no longer has a name, and what it acknowledged would be gone with it.
         if self._file() != self._opened_file:
             raise StoreUnavailable(f"{self.label}: the file was removed or replaced: restart the server")
@@ -211,6 +260,9 @@ class SqliteStore:
             connection.close()
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
+
+    def _not_open(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.label}: the store is not open")
 
     def _unavailable(self, error: sqlite3.Error) -> StoreUnavailable:
         # The extended codes keep the primary one in their low byte; errors of the Python module have none.

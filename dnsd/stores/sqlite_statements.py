@@ -13,11 +13,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreUnavailable
+from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreUnavailable
 from dnsd.model.drain import Drain
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
+from dnsd.stores.base import REPORTS_KEPT
 from dnsd.stores.rules import MAX_INTEGER
 
 ValueT = TypeVar("ValueT")
@@ -40,11 +41,13 @@ def load(connection: sqlite3.Connection) -> FleetState:
         nodes = connection.execute("SELECT value FROM nodes").fetchall()
         drains = connection.execute("SELECT value FROM drains").fetchall()
         reports = connection.execute("SELECT value FROM reports").fetchall()
+        mark = _mark(connection, revision)
     return FleetState(
         revision=revision,
         nodes={node.id: node for node in (_read(Node.from_json, text) for (text,) in nodes)},
         drains={drain.key: drain for drain in (_read(Drain.from_json, text) for (text,) in drains)},
-        reports={report.node: report for report in (_read(Report.from_json, text) for (text,) in reports)},
+        reports={report.node: report for report in _reports(reports)},
+        mark=mark or "",
     )
 
 
@@ -52,24 +55,29 @@ def commit(
     connection: sqlite3.Connection,
     *,
     expected_revision: int,
+    expected_mark: str,
     changes: Sequence[Change],
     history: Sequence[HistoryEntry],
     at: float,
+    mark: str,
+    skip_to: int | None,
     changes_kept: int,
 ) -> int:
     """Apply a commit that `check_commit` has passed, and return the new revision.
 
     Raises:
-        RevisionConflict: the file is at another revision; nothing was written.
+        RevisionConflict: the file is at another revision, or has another one of that number; nothing was written.
     """
-    revision = expected_revision + len(changes)
+    base = expected_revision if skip_to is None else skip_to
+    revision = base + len(changes)
     with _writing(connection, durable=True):
         # The write lock is held from here on, so that no other process commits between the check and the write.
         actual = _revision(connection)
-        if actual != expected_revision:
+        another = expected_mark and _mark(connection, actual) not in (None, "", expected_mark)
+        if actual != expected_revision or another:
             raise RevisionConflict(expected=expected_revision, actual=actual)
-        for made, change in enumerate(changes, expected_revision + 1):
-            _apply(connection, change, revision=made, at=at)
+        for made, change in enumerate(changes, base + 1):
+            _apply(connection, change, revision=made, at=at, mark=mark)
         connection.executemany(
             "INSERT INTO history (node, entry) VALUES (?, ?)",
             [(entry.node, json.dumps(entry.to_json())) for entry in history],
@@ -79,26 +87,32 @@ def commit(
     return revision
 
 
-def changes_after(connection: sqlite3.Connection, *, after: int, limit: int) -> tuple[ChangeRecord, ...]:
+def changes_after(connection: sqlite3.Connection, *, after: int, mark: str, limit: int) -> tuple[ChangeRecord, ...]:
     """Return the changes that follow a revision.
 
     Raises:
-        ChangesTrimmed: the log does not hold them, or the file is not at that revision yet.
+        ChangesTrimmed: the log does not hold them.
+        StoreDiverged: the file is not at that revision, or has another one of that number.
     """
     with _reading(connection):
         revision = _revision(connection)
-        if after == revision:  # what a follower that waits asks again and again
-            return ()
+        if after > revision:
+            raise StoreDiverged(f"the file is at revision {revision}, before {after}")
         (first,) = connection.execute("SELECT min(revision) FROM changes").fetchone()
         floor = revision if first is None else first - 1
-        if not floor <= after <= revision:
-            raise ChangesTrimmed(f"the change log holds what follows {floor} to {revision}, not {after}")
+        if mark and after > floor and _mark(connection, after) not in ("", mark):
+            raise StoreDiverged(f"the file has another revision {after}, or none of that number")
+        if after == revision:  # what a follower that waits asks again and again
+            return ()
         rows = connection.execute(
-            "SELECT revision, at, entity, key, value FROM changes WHERE revision > ? ORDER BY revision LIMIT ?",
+            "SELECT revision, at, entity, key, value, mark FROM changes WHERE revision > ? ORDER BY revision LIMIT ?",
             (after, limit),
         ).fetchall()
+        if after < floor or [row[0] for row in rows] != list(range(after + 1, after + 1 + len(rows))) or not rows:
+            raise ChangesTrimmed(f"the change log holds what follows {floor} to {revision}, not {after}")
     return tuple(
-        ChangeRecord(revision=made, at=at, change=_change(entity, key, text)) for made, at, entity, key, text in rows
+        ChangeRecord(revision=made, at=at, change=_change(entity, key, text), mark=mark)
+        for made, at, entity, key, text, mark in rows
     )
 
 
@@ -119,11 +133,29 @@ def history(
 def put_reports(connection: sqlite3.Connection, reports: Sequence[Report]) -> None:
     """Keep each report whose sequence is higher than the kept one's."""
     with _writing(connection, durable=False):
-        connection.executemany(
-            "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT (node) DO UPDATE"
-            " SET sequence = excluded.sequence, value = excluded.value WHERE excluded.sequence > reports.sequence",
-            [(report.node, report.sequence, json.dumps(report.to_json())) for report in reports],
-        )
+        for report in reports:
+            kept = connection.execute(
+                "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT (node) DO UPDATE"
+                " SET sequence = excluded.sequence, value = excluded.value WHERE excluded.sequence > reports.sequence",
+                (report.node, report.sequence, json.dumps(report.to_json())),
+            )
+            if kept.rowcount:
+                connection.execute("INSERT INTO reported (node) VALUES (?)", (report.node,))
+        connection.execute("DELETE FROM reported WHERE number <= ?", (_place(connection) - REPORTS_KEPT,))
+
+
+def reports_after(connection: sqlite3.Connection, place: int) -> tuple[tuple[Report, ...], int]:
+    """Return the last report of each node that has reported since a place (-1: ever), and the present place."""
+    with _reading(connection):
+        now = _place(connection)
+        if place == now:
+            return (), now
+        (first,) = connection.execute("SELECT min(number) FROM reported").fetchone()
+        known = first is not None and first - 1 <= place < now
+        since = "WHERE node IN (SELECT node FROM reported WHERE number > ?)" if known else ""
+        values = (place,) if known else ()
+        rows = connection.execute(f"SELECT value FROM reports {since}", values).fetchall()  # noqa: S608
+    return _reports(rows), now
 
 
 def drop_report(connection: sqlite3.Connection, node: str) -> None:
@@ -186,14 +218,30 @@ def _revision(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT value FROM revision").fetchone()[0])
 
 
-def _apply(connection: sqlite3.Connection, change: Change, *, revision: int, at: float) -> None:
+def _mark(connection: sqlite3.Connection, revision: int) -> str | None:
+    """Return a revision's mark; None: the change log does not hold the revision."""
+    row = connection.execute("SELECT mark FROM changes WHERE revision = ?", (revision,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _place(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'reported'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _reports(rows: Sequence[tuple[str]]) -> tuple[Report, ...]:
+    return tuple(_read(Report.from_json, text) for (text,) in rows)
+
+
+def _apply(connection: sqlite3.Connection, change: Change, *, revision: int, at: float, mark: str) -> None:
     text = None if change.value is None else json.dumps(change.value.to_json())
     if text is None:
         connection.execute(_REMOVE[change.entity], (change.key,))
     else:
         connection.execute(_PUT[change.entity], (change.key, text))
     connection.execute(
-        "INSERT INTO changes VALUES (?, ?, ?, ?, ?)", (revision, at, change.entity.value, change.key, text)
+        "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)",
+        (revision, at, change.entity.value, change.key, text, mark),
     )
 
 

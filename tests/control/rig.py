@@ -108,9 +108,13 @@ class BreakableStore(MemoryStore):
         self._may_read()
         return await super().changes(**options)
 
-    async def consumers(self) -> Any:
+    async def consumers(self, **options: Any) -> Any:
         self._may_read()
-        return await super().consumers()
+        return await super().consumers(**options)
+
+    async def reports(self, **options: Any) -> Any:
+        self._may_read()
+        return await super().reports(**options)
 
     async def commit(self, **options: Any) -> int:
         self._may_write()
