@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.stores.kinds import KINDS, Kind
+from tests.support.redis import stop_shared_redis
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
@@ -13,6 +14,12 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     found = request.param
     assert isinstance(found, Kind)
     return found
+
+
+@pytest.hookimpl
+def pytest_sessionfinish() -> None:
+    """End the Redis that the tests of this process have shared."""
+    stop_shared_redis()
 
 
 @pytest.hookimpl

@@ -1,18 +1,29 @@
 """From a store's URL to the store: the one table of schemes.
 
-Seam: a Redis store adds its schemes to `_SCHEMES`, each with what is wrong with such a URL and how to make the store.
 Messages here name the scheme and never quote the rest of a URL of unknown kind: it may hold a password.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnsd.stores.base import DrainStore
 from dnsd.stores.memory import MemoryStore
+from dnsd.stores.redis.address import Kind, parse
+from dnsd.stores.redis.store import RedisStore
 from dnsd.stores.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What a store may need beside its URL; see `open_store`."""
+
+    prefix: str
+    base: Path
+    min_replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +33,14 @@ class _Scheme:
     Args:
         form: as people should write it.
         why_not: from what follows `://` to one sentence on what is wrong with it, or None.
-        make: from what follows `://`, the prefix and the base folder to the store, not opened yet.
+        make: from what follows `://` to the store, not opened yet.
+        remote: it is reached over a network, so that there is a last known state to keep, and there may be replicas.
     """
 
     form: str
     why_not: Callable[[str], str | None]
-    make: Callable[[str, str, Path], DrainStore]
+    make: Callable[[str, _Options], DrainStore]
+    remote: bool = False
 
 
 def why_not(url: str) -> str | None:
@@ -41,13 +54,20 @@ def why_not(url: str) -> str | None:
     return scheme.why_not(rest)
 
 
-def open_store(url: str, *, prefix: str, base: Path) -> DrainStore:
+def is_remote(url: str) -> bool:
+    """Say whether a URL that `why_not` has nothing against names a store that others share over a network."""
+    return _SCHEMES[url.partition("://")[0]].remote
+
+
+def open_store(url: str, *, prefix: str, base: Path, min_replicas: int = 0) -> DrainStore:
     """Make the store that a URL names; the caller then awaits its `open`.
 
     Args:
-        url: `memory://`, `sqlite:///absolute/path` or `sqlite://./path/below/base`.
+        url: `memory://`, `sqlite:///absolute/path`, `sqlite://./path/below/base`, or one of Redis; see
+            `dnsd.stores.redis.address`.
         prefix: what the keys of a shared store begin with; a store that is not shared does without.
         base: the folder that relative paths start from: the configuration file's.
+        min_replicas: how many replicas must have a write before it is acknowledged; for stores that have replicas.
 
     Raises:
         ValueError: with the sentence of `why_not`.
@@ -56,14 +76,14 @@ def open_store(url: str, *, prefix: str, base: Path) -> DrainStore:
     if reason is not None:
         raise ValueError(reason)
     name, _, rest = url.partition("://")
-    return _SCHEMES[name].make(rest, prefix, base)
+    return _SCHEMES[name].make(rest, _Options(prefix, base, min_replicas))
 
 
 def _why_not_memory(rest: str) -> str | None:
     return "memory:// takes nothing after it" if rest else None
 
 
-def _make_memory(_rest: str, _prefix: str, _base: Path) -> DrainStore:
+def _make_memory(_rest: str, _options: _Options) -> DrainStore:
     return MemoryStore()
 
 
@@ -79,13 +99,35 @@ def _why_not_sqlite(rest: str) -> str | None:
     return None
 
 
-def _make_sqlite(rest: str, _prefix: str, base: Path) -> DrainStore:
-    return SqliteStore(Path(rest) if rest.startswith("/") else base / rest)
+def _make_sqlite(rest: str, options: _Options) -> DrainStore:
+    return SqliteStore(Path(rest) if rest.startswith("/") else options.base / rest)
+
+
+def _why_not_redis(rest: str, *, kind: Kind) -> str | None:
+    try:
+        parse(kind, rest, base=Path())
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _make_redis(rest: str, options: _Options, *, kind: Kind) -> DrainStore:
+    address = parse(kind, rest, base=options.base)
+    return RedisStore(address, prefix=options.prefix, min_replicas=options.min_replicas)
+
+
+def _redis(kind: Kind, form: str) -> _Scheme:
+    why_not_such, make = functools.partial(_why_not_redis, kind=kind), functools.partial(_make_redis, kind=kind)
+    return _Scheme(f"{kind.value}://{form}", why_not_such, make, remote=True)
 
 
 _SCHEMES: Mapping[str, _Scheme] = {
     "memory": _Scheme("memory://", _why_not_memory, _make_memory),
     "sqlite": _Scheme("sqlite:///PATH", _why_not_sqlite, _make_sqlite),
+    Kind.TCP.value: _redis(Kind.TCP, "HOST:6379/0"),
+    Kind.TLS.value: _redis(Kind.TLS, "HOST:6379/0"),
+    Kind.UNIX.value: _redis(Kind.UNIX, "/PATH"),
+    Kind.SENTINEL.value: _redis(Kind.SENTINEL, "HOST:26379/SERVICE/0"),
 }
 _FORMS = ", ".join(scheme.form for scheme in _SCHEMES.values())
 

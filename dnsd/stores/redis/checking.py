@@ -1,0 +1,60 @@
+"""Whether a Redis is one that dnsd can use: its version, whose keys those are, and what layout they have.
+
+Looked at each time a connection is made, before anything is read or written. It touches nothing that is there; only a
+prefix without any key gets the number of our layout.
+"""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from dnsd.errors import StoreRefused
+from dnsd.stores.redis import layout
+
+
+async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
+    """Check a server, and say whether it is a replica.
+
+    Args:
+        label: what messages call the store.
+
+    Raises:
+        StoreRefused: another version, keys of somebody else's, or a newer layout.
+        RedisError, OSError: it cannot be asked, or does not take the first write.
+    """
+    about = await client.info("server")
+    replication = await client.info("replication")
+    reason = _why_not_version(str(about.get("redis_version", "")))
+    if reason is not None:
+        raise StoreRefused(f"{label}: {reason}")
+    async with client.pipeline(transaction=True) as cut:
+        cut.get(keys.schema)
+        for key in keys.types:
+            cut.type(key)
+        schema, *types = await cut.execute(raise_on_error=False)
+    there: dict[str, str] = {}
+    for key, found in zip(keys.types, types, strict=True):
+        if isinstance(found, Exception):
+            raise found
+        if found == "none":
+            continue
+        if found != keys.types[key]:
+            raise StoreRefused(f"{label}: {layout.other_type(key, found)}")
+        there[key] = found
+    if isinstance(schema, Exception):
+        raise schema
+    if schema is None and not there.keys().isdisjoint(keys.written_by_dnsd_alone):
+        raise StoreRefused(f"{label}: there are keys of this prefix without {keys.schema}: {layout.NOT_OURS}")
+    if schema not in (None, layout.SCHEMA):
+        raise StoreRefused(f"{label}: {layout.other_schema(schema)}")
+    if schema is None:
+        await client.set(keys.schema, layout.SCHEMA, nx=True)
+    return str(replication.get("role")) != "master"
+
+
+def _why_not_version(text: str) -> str | None:
+    numbers = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+    if len(numbers) == 2 and numbers >= layout.OLDEST_VERSION:
+        return None
+    oldest = ".".join(map(str, layout.OLDEST_VERSION))
+    return f"it is Redis {text or 'of an unknown version'}, and dnsd needs {oldest} or newer, or Valkey"

@@ -1,0 +1,246 @@
+"""What stands in Redis under which key, and how it is written there: the public layout of `docs/redis.md`.
+
+It owns names, types and encodings. It knows nothing of connections, nor of when anything is read or written.
+
+Entries of the change stream have the id `REVISION-0`, those of the history stream `REVISION-NUMBER`: so a reader that
+knows a revision knows its place in both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from dnsd.model.drain import Drain
+from dnsd.model.node import Node
+from dnsd.model.report import Report
+from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
+from dnsd.model.times import format_instant, parse_instant
+from dnsd.stores.rules import MAX_INTEGER
+
+# The version of this layout; it rises when an older dnsd would misread it.
+SCHEMA = "1"
+
+# What it is tried with; earlier ones have no ACLs, no TLS, and are not maintained. Valkey began with Redis 7.2.
+OLDEST_VERSION = (6, 2)
+
+# Entries of history that are kept; export older ones in time. Unit: entries.
+HISTORY_KEPT = 100_000
+
+# Applied revisions that are told to those who wait; a reader that missed one looks at the consumers. Unit: entries.
+PROGRESS_KEPT = 1_000
+
+# A cursor is a place in the history stream as one integer: the revision, and the number within it below this.
+_NUMBERS = 2**20
+
+ValueT = TypeVar("ValueT")
+
+Fields = Mapping[str, str]
+Entry = tuple[str, Fields]
+
+
+# What to do about keys that dnsd did not write.
+NOT_OURS = "they are another program's: use another prefix"
+
+
+class Keys:
+    """The keys of one prefix; the hash tag keeps them on one slot of a cluster.
+
+    Args:
+        prefix: letters, digits, dots, hyphens, underscores.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        tag = f"{{{prefix}}}:"
+        self.schema = tag + "schema"
+        self.revision = tag + "revision"
+        self.drains = tag + "drains"
+        self.nodes = tag + "nodes"
+        self.reports = tag + "reports"
+        self.consumers = tag + "consumers"
+        self.changes = tag + "changes"
+        self.history = tag + "history"
+        self.history_of_nodes = tag + "history-of-nodes"
+        self.reported = tag + "reported"
+        self.progress = tag + "progress"
+        self.confirmed = tag + "confirmed"
+        self.written_by_dnsd_alone = (self.revision, self.drains, self.nodes, self.changes, self.history)
+        self.types: Mapping[str, str] = {
+            self.schema: "string",
+            self.revision: "string",
+            self.drains: "hash",
+            self.nodes: "hash",
+            self.reports: "hash",
+            self.consumers: "hash",
+            self.changes: "stream",
+            self.history: "stream",
+            self.history_of_nodes: "zset",
+            self.reported: "stream",
+            self.progress: "stream",
+            self.confirmed: "string",
+        }
+
+
+def other_type(key: str, found: str) -> str:
+    """Say that a key has another type than ours."""
+    return f"{key} is a {found}, not dnsd's: use another prefix, or move the key away"
+
+
+def other_schema(found: str) -> str:
+    """Say that the keys have another layout than ours."""
+    return f"its keys were written by another dnsd (layout {found}, this one knows {SCHEMA}): run that version"
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    """Return a value as Redis keeps it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def read_state(
+    revision: str | None,
+    nodes: Mapping[str, str],
+    drains: Mapping[str, str],
+    reports: Mapping[str, str],
+    last: Sequence[Entry],
+) -> FleetState:
+    """Read a cut: the values of the hashes, and the last entry of the change stream if there is one.
+
+    Raises:
+        ValueError: a value that this dnsd cannot read.
+    """
+    number = int(revision or 0)
+    at_revision = bool(last) and last[0][0] == f"{number}-0"
+    return FleetState(
+        revision=number,
+        nodes={node.id: node for node in map(_node, nodes.values())},
+        drains={drain.key: drain for drain in map(_drain, drains.values())},
+        reports={report.node: report for report in map(read_report, reports.values())},
+        mark=last[0][1].get("mark", "") if at_revision else "",
+    )
+
+
+def read_change(entry: Entry) -> ChangeRecord:
+    """Read an entry of the change stream.
+
+    Raises:
+        ValueError: this dnsd cannot read it.
+    """
+    fields = entry[1]
+    try:
+        entity = Entity(fields["entity"])
+        text = fields["value"]
+        value = None if not text else _drain(text) if entity is Entity.DRAIN else _node(text)
+        return ChangeRecord(
+            revision=int(fields["revision"]),
+            at=parse_instant(fields["at"]),
+            change=Change(entity=entity, key=fields["key"], value=value),
+            mark=fields.get("mark", ""),
+        )
+    except KeyError as error:
+        raise ValueError(f"an entry of the change stream without {error}") from error
+
+
+def write_changes(changes: Iterable[Change], *, first: int) -> list[str]:
+    """Return what the commit script takes of changes: revision, entity, key and value of each."""
+    words: list[str] = []
+    for revision, change in enumerate(changes, first):
+        value = "" if change.value is None else dump(change.value.to_json())
+        words += [str(revision), change.entity.value, change.key, value]
+    return words
+
+
+def write_history(history: Iterable[HistoryEntry]) -> list[str]:
+    """Return what the commit script takes of history: id, node and text of each."""
+    words: list[str] = []
+    for number, entry in enumerate(history):
+        words += [f"{entry.revision}-{number}", entry.node, dump(entry.to_json())]
+    return words
+
+
+def read_history(entry: Entry) -> tuple[HistoryEntry, int]:
+    """Read an entry of the history stream, and its cursor."""
+    revision, _, number = entry[0].partition("-")
+    return _read(HistoryEntry.from_json, entry[1].get("entry", "")), int(revision) * _NUMBERS + int(number)
+
+
+def history_id_before(cursor: int | None) -> str | None:
+    """Return the id of the newest entry that a page before a cursor may hold; None: there can be none."""
+    if cursor is None or cursor > MAX_INTEGER * _NUMBERS:
+        return "+"
+    if cursor <= 0:
+        return None
+    revision, number = divmod(cursor - 1, _NUMBERS)
+    return f"{revision}-{number}"
+
+
+def history_member_before(node: str, cursor: int | None) -> str:
+    """Return the upper bound, in the index of nodes, of a page before a cursor; it is the script's form of an id."""
+    if cursor is None or cursor > MAX_INTEGER * _NUMBERS:
+        return f"({node}/:"  # a colon follows the digits
+    revision, number = divmod(max(0, cursor), _NUMBERS)
+    return f"({node}/{revision:020d}-{number:07d}"
+
+
+def history_id_of_member(member: str) -> str:
+    """Return the id of the entry that a member of the index of nodes stands for."""
+    revision, _, number = member.rpartition("/")[2].partition("-")
+    return f"{int(revision)}-{int(number)}"
+
+
+def read_report(text: str) -> Report:
+    """Read a report.
+
+    Raises:
+        ValueError: this dnsd cannot read it.
+    """
+    return _read(Report.from_json, text)
+
+
+def write_consumer(consumer: Consumer) -> str:
+    """Return a consumer as Redis keeps it."""
+    return dump(
+        {
+            "kind": consumer.kind,
+            "applied": consumer.applied,
+            "applied_at": format_instant(consumer.applied_at),
+            "seen_at": format_instant(consumer.seen_at),
+            "mark": consumer.mark,
+        }
+    )
+
+
+def read_consumer(key: str, text: str) -> Consumer:
+    """Read a consumer, which may have been written by a program of somebody else's.
+
+    Raises:
+        ValueError: this dnsd cannot read it.
+    """
+
+    def from_json(data: Mapping[str, Any]) -> Consumer:
+        seen_at = parse_instant(data["seen_at"])
+        return Consumer(
+            id=key,
+            kind=str(data["kind"]),
+            applied=int(data["applied"]),
+            applied_at=parse_instant(data["applied_at"]) if "applied_at" in data else seen_at,
+            seen_at=seen_at,
+            mark=str(data.get("mark", "")),
+        )
+
+    return _read(from_json, text)
+
+
+def _drain(text: str) -> Drain:
+    return _read(Drain.from_json, text)
+
+
+def _node(text: str) -> Node:
+    return _read(Node.from_json, text)
+
+
+def _read(from_json: Callable[[Mapping[str, Any]], ValueT], text: str) -> ValueT:
+    try:
+        return from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{error!r} in {text[:80]!r}") from error

@@ -1,0 +1,435 @@
+"""The shared store: a fleet's state in one Redis, which servers and routers on many machines follow.
+
+It owns what is asked of Redis, and the waiting for news. Where the primary is, is the `link`'s business; what the
+values mean, the `layout`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+
+from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreRefused, StoreUnavailable
+from dnsd.model.report import Report
+from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
+from dnsd.model.times import format_instant
+from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT
+from dnsd.stores.following import Bell, follow
+from dnsd.stores.redis import faults, layout, scripts
+from dnsd.stores.redis.address import Address
+from dnsd.stores.redis.checking import check_server
+from dnsd.stores.redis.link import ANSWER_SECONDS, Connected, Link
+from dnsd.stores.rules import MAX_INTEGER, check_commit, check_history_limit, check_reports
+
+log = logging.getLogger(__name__)
+
+# How long the call for news waits before it asks again, so that a server that is gone is noticed. Unit: seconds.
+LISTEN_SECONDS = 5.0
+
+# How long replicas have to take a commit, where some must. Unit: seconds.
+REPLICA_SECONDS = 1.0
+
+# What a cut of a large fleet may take. Unit: seconds.
+LOAD_SECONDS = 30.0
+
+# The place before the first entry of a stream.
+NOWHERE = "0-0"
+
+# Other programs may forget to tell of their progress in the stream, or write no stream at all. Unit: seconds.
+POLL_CONSUMERS_SECONDS = 0.05
+
+ResultT = TypeVar("ResultT")
+
+
+class RedisStore:
+    """A `DrainStore` that a fleet shares.
+
+    What an acknowledged commit survives is what the Redis is set up to survive, and with `min_replicas` the loss of the
+    primary; `docs/redis.md` says more. While it is out of reach, every call fails at once.
+
+    Args:
+        prefix: of all keys, without the braces.
+        min_replicas: how many replicas must have a commit before it is acknowledged.
+        changes_kept: entries of the change log that it keeps, 1 or more.
+    """
+
+    def __init__(
+        self, address: Address, *, prefix: str, min_replicas: int = 0, changes_kept: int = CHANGES_KEPT
+    ) -> None:
+        self._label = address.label
+        self._keys = layout.Keys(prefix)
+        self._min_replicas = min_replicas
+        self._changes_kept = changes_kept
+        self._link = Link(address, label=self._label, check=self._check, on_up=self._began, on_down=self._ended)
+        self._changed, self._reported, self._progressed = Bell(), Bell(), Bell()
+        self._listener: asyncio.Task[None] | None = None
+        self._writes: set[asyncio.Task[Any]] = set()
+        self._unreadable: set[str] = set()
+
+    @property
+    def label(self) -> str:
+        """A short name for people: `redis 10.0.0.1:6379`."""
+        return self._label
+
+    @property
+    def remote(self) -> bool:
+        """It can be out of reach while the server is well."""
+        return True
+
+    async def open(self) -> None:
+        """Connect, and go on trying where that fails.
+
+        Raises:
+            StoreRefused: there is a Redis, and it or what it holds is not usable.
+            StoreUnavailable: the same, of what may pass.
+        """
+        await self._link.open()
+
+    async def close(self) -> None:
+        """Finish what was begun and close the connections; those who wait get `StoreUnavailable`."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+        await self._link.close()
+        self._ended()
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    async def load(self) -> FleetState:
+        """Return a consistent cut of everything."""
+        keys = self._keys
+
+        async def read(client: Redis) -> list[Any]:
+            async with client.pipeline(transaction=True) as cut:
+                cut.get(keys.revision)
+                cut.hgetall(keys.nodes)
+                cut.hgetall(keys.drains)
+                cut.hgetall(keys.reports)
+                cut.xrevrange(keys.changes, count=1)
+                return await cut.execute()
+
+        found = await self._link.run(read, seconds=LOAD_SECONDS)
+        # A thread: the values of a large fleet take a while to be read, and answers to others must not wait for it.
+        return await self._understood(asyncio.to_thread(layout.read_state, *found))
+
+    async def commit(
+        self,
+        *,
+        expected_revision: int,
+        changes: Sequence[Change],
+        history: Sequence[HistoryEntry],
+        at: float,
+        expected_mark: str = "",
+        mark: str = "",
+        skip_to: int | None = None,
+    ) -> int:
+        """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
+        becomes = check_commit(expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to)
+        keys = self._keys
+        names = (
+            keys.schema, keys.revision, keys.drains, keys.nodes, keys.changes, keys.history, keys.history_of_nodes,
+        )  # fmt: skip
+        words = [
+            layout.SCHEMA,
+            str(expected_revision),
+            expected_mark,
+            str(becomes),
+            format_instant(at),
+            mark,
+            str(self._changes_kept),
+            str(layout.HISTORY_KEPT),
+            str(len(changes)),
+            *layout.write_changes(changes, first=becomes - len(changes) + 1),
+            *layout.write_history(history),
+        ]
+
+        async def write(client: Redis) -> list[str]:
+            answer: list[str] = await client.register_script(scripts.COMMIT)(names, words)
+            if answer[0] == "done":
+                await self._replicated(client)
+            return answer
+
+        answer = await self._to_its_end(self._link.run(write, seconds=ANSWER_SECONDS + REPLICA_SECONDS))
+        match answer:
+            case ["conflict", actual]:
+                raise RevisionConflict(expected=expected_revision, actual=int(actual))
+            case ["schema", found]:
+                raise StoreRefused(f"{self._label}: {layout.other_schema(found)}")
+            case ["type", key, found]:
+                raise StoreRefused(f"{self._label}: {layout.other_type(key, found)}")
+        self._changed.ring()
+        return becomes
+
+    async def confirm(self) -> None:
+        """Wait until the replicas that must have a commit have all there is; see `DrainStore.confirm`."""
+
+        async def write(client: Redis) -> None:
+            if self._min_replicas:
+                await client.set(self._keys.confirmed, "1")  # replicas acknowledge what this connection wrote last
+                await self._replicated(client)
+
+        await self._to_its_end(self._link.run(write, seconds=ANSWER_SECONDS + REPLICA_SECONDS))
+
+    async def _replicated(self, client: Redis) -> None:
+        """Wait for replicas to have what this connection has written.
+
+        Raises:
+            StoreUnavailable: too few of them have.
+        """
+        if not self._min_replicas:
+            return
+        count = await client.wait(self._min_replicas, int(REPLICA_SECONDS * 1000))
+        if count < self._min_replicas:
+            raise StoreUnavailable(
+                f"{self._label}: it is written, but {count} of {self._min_replicas} replicas have it after"
+                f" {REPLICA_SECONDS:.0f} s: it would be lost with the primary"
+            )
+
+    async def changes(
+        self, *, after: int, mark: str = "", limit: int = 1000, wait_seconds: float = 0.0
+    ) -> tuple[ChangeRecord, ...]:
+        """Return the changes that follow a revision, in order; see `DrainStore.changes`."""
+
+        async def read() -> tuple[ChangeRecord, ...]:
+            return await self._changes_after(after, mark, limit)
+
+        return await follow(read, self._changed, wait_seconds=wait_seconds)
+
+    async def _changes_after(self, after: int, mark: str, limit: int) -> tuple[ChangeRecord, ...]:
+        keys, place = self._keys, f"{min(max(after, 0), MAX_INTEGER)}"
+
+        async def read(client: Redis) -> list[Any]:
+            async with client.pipeline(transaction=True) as cut:
+                cut.get(keys.revision)
+                cut.xrange(keys.changes, count=1)
+                cut.xrange(keys.changes, f"{place}-0", f"{place}-0")
+                cut.xrange(keys.changes, f"{place}-1", count=limit)
+                return await cut.execute()
+
+        number, first, own, following = await self._link.run(read)
+        revision = int(number or 0)
+        if after > revision:
+            raise StoreDiverged(f"{self._label}: it is at revision {revision}, before {after}")
+        floor = int(first[0][0].partition("-")[0]) - 1 if first else revision
+        there = own[0][1].get("mark") if own else None
+        if mark and (there not in (None, "", mark) if own else after > floor):
+            raise StoreDiverged(f"{self._label}: it has another revision {after}, or none of that number")
+        records = await self._understood(_read_changes(following))
+        gap = [each.revision for each in records] != list(range(after + 1, after + 1 + len(records)))
+        if after < floor or gap or (after < revision and not records):
+            raise ChangesTrimmed(f"{self._label}: the change log does not hold what follows {after}")
+        return records
+
+    # --- history ------------------------------------------------------------------------------------------------
+
+    async def history(
+        self, *, node: str | None = None, before: int | None = None, limit: int = DEFAULT_HISTORY_PAGE
+    ) -> tuple[tuple[HistoryEntry, ...], int | None]:
+        """Return a page of history, newest first; see `DrainStore.history`."""
+        check_history_limit(limit)
+        newest = layout.history_id_before(before)
+        if newest is None:
+            await self._link.run(_nothing)
+            return (), None
+
+        async def read(client: Redis) -> Sequence[layout.Entry]:
+            found: Any
+            # One more than asked for tells whether another page follows.
+            if node is None:
+                found = await client.xrevrange(self._keys.history, newest, count=limit + 1)
+                return list(found)
+            top, bottom = layout.history_member_before(node, before), f"[{node}/"
+            found = await client.zrevrangebylex(self._keys.history_of_nodes, top, bottom, start=0, num=limit + 1)
+            async with client.pipeline(transaction=False) as reads:
+                for member in found:
+                    each = layout.history_id_of_member(member)
+                    reads.xrange(self._keys.history, each, each)
+                return [entry for entries in await reads.execute() for entry in entries]
+
+        entries = await self._link.run(read)
+        told = await self._understood(_read_history(entries))
+        page = told[:limit]
+        return tuple(entry for entry, _ in page), page[-1][1] if len(told) > limit else None
+
+    # --- reports ------------------------------------------------------------------------------------------------
+
+    async def put_reports(self, reports: Sequence[Report]) -> None:
+        """Keep the last report of each node; see `DrainStore.put_reports`."""
+        check_reports(reports)
+        words = [str(REPORTS_KEPT)]
+        for report in reports:
+            words += [report.node, str(report.sequence), layout.dump(report.to_json())]
+
+        async def write(client: Redis) -> None:
+            await client.register_script(scripts.PUT_REPORTS)((self._keys.reports, self._keys.reported), words)
+
+        await self._to_its_end(self._link.run(write))
+
+    async def drop_report(self, node: str) -> None:
+        """Forget a node's report."""
+        await self._to_its_end(self._link.run(lambda client: client.hdel(self._keys.reports, node)))
+
+    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+        """Return what nodes have reported since a place; see `DrainStore.reports`. A place is an id of the stream."""
+
+        async def read() -> tuple[tuple[Report, ...], str]:
+            return await self._reports_after(after)
+
+        return await follow(read, self._reported, wait_seconds=wait_seconds, news=lambda found: found[0])
+
+    async def _reports_after(self, place: str | None) -> tuple[tuple[Report, ...], str]:
+        keys = self._keys
+
+        async def read(client: Redis) -> tuple[Sequence[str | None], str]:
+            async with client.pipeline(transaction=True) as cut:
+                cut.xrevrange(keys.reported, count=1)
+                cut.xrange(keys.reported, place or NOWHERE, place or NOWHERE)
+                cut.xrange(keys.reported, place or NOWHERE)
+                last, own, since = await cut.execute()
+            now: str = last[0][0] if last else NOWHERE
+            texts: Any = ()
+            if place is None or (not own and place not in (NOWHERE, now)):
+                texts = await client.hvals(keys.reports)
+            elif place != now:
+                nodes = {node: None for entry, fields in since if entry != place for node in fields["nodes"].split()}
+                texts = await client.hmget(keys.reports, list(nodes))
+            return texts, now
+
+        texts, now = await self._link.run(read, seconds=LOAD_SECONDS)
+        return await self._understood(_read_reports(texts)), now
+
+    # --- consumers ----------------------------------------------------------------------------------------------
+
+    async def heartbeat(self, consumer: Consumer) -> None:
+        """Keep what a consumer says of itself, and tell those who wait for it."""
+
+        async def write(client: Redis) -> None:
+            async with client.pipeline(transaction=True) as step:
+                step.hset(self._keys.consumers, consumer.id, layout.write_consumer(consumer))
+                fields: dict[Any, Any] = {"consumer": consumer.id, "applied": str(consumer.applied)}
+                step.xadd(self._keys.progress, fields, maxlen=layout.PROGRESS_KEPT, approximate=True)
+                await step.execute()
+
+        await self._to_its_end(self._link.run(write))
+
+    async def forget_consumer(self, consumer: str) -> None:
+        """Forget a consumer that has ended."""
+        await self._to_its_end(self._link.run(lambda client: client.hdel(self._keys.consumers, consumer)))
+
+    async def consumers(
+        self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
+    ) -> tuple[Consumer, ...]:
+        """Return every consumer that has said anything, by id; see `DrainStore.consumers`."""
+        return await follow(
+            self._consumers,
+            self._progressed,
+            wait_seconds=wait_seconds,
+            poll_seconds=POLL_CONSUMERS_SECONDS,
+            news=lambda found: found != unlike,
+        )
+
+    async def _consumers(self) -> tuple[Consumer, ...]:
+        names = (self._keys.consumers, self._keys.changes, self._keys.revision)
+
+        async def read(client: Redis) -> list[tuple[str, str, int]]:
+            found: list[tuple[str, str, int]] = await client.register_script(scripts.CONSUMERS)(names)
+            return found
+
+        found: list[Consumer] = []
+        for key, text, agrees in sorted(await self._link.run(read)):
+            try:
+                each = layout.read_consumer(key, text)
+            except ValueError as error:
+                self._tell_unreadable(key, error)
+                continue
+            found.append(each if agrees else replace(each, applied=0))
+        return tuple(found)
+
+    def _tell_unreadable(self, key: str, error: ValueError) -> None:
+        if key not in self._unreadable:
+            self._unreadable.add(key)
+            log.error(
+                "%s: the consumer %s wrote what cannot be read, and is not waited for: %s", self._label, key, error
+            )
+
+    # --- the connection -----------------------------------------------------------------------------------------
+
+    async def _check(self, client: Redis) -> bool:
+        return await check_server(client, self._keys, label=self._label)
+
+    def _began(self, connected: Connected) -> None:
+        self._listener = asyncio.create_task(self._listen(connected))
+
+    def _ended(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None and listener is not asyncio.current_task():
+            listener.cancel()
+        self._ring()
+
+    def _ring(self) -> None:
+        for bell in (self._changed, self._reported, self._progressed):
+            bell.ring()
+
+    async def _listen(self, connected: Connected) -> None:
+        """Ring the bells at each entry of the streams, until the connection is lost."""
+        keys, client = self._keys, connected.listening
+        bells = {keys.changes: self._changed, keys.reported: self._reported, keys.progress: self._progressed}
+        try:
+            places: dict[Any, Any] = {}
+            async with asyncio.timeout(ANSWER_SECONDS), client.pipeline(transaction=False) as tails:
+                for key in bells:
+                    tails.xrevrange(key, count=1)
+                for key, last in zip(bells, await tails.execute(), strict=True):
+                    places[key] = last[0][0] if last else NOWHERE
+            self._ring()  # what came before the places were known is for those who wait to find
+            while True:
+                async with asyncio.timeout(LISTEN_SECONDS + ANSWER_SECONDS):
+                    found: Any = await client.xread(places, block=int(LISTEN_SECONDS * 1000))
+                for key, entries in found or ():
+                    places[key] = entries[-1][0]
+                    bells[key].ring()
+        except faults.ANY as error:
+            await self._link.failed(connected, error)
+
+    async def _to_its_end(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Let a write go on when its caller is cancelled, so that it lands as a whole or not at all."""
+        task = asyncio.create_task(call)
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+        return await asyncio.shield(task)
+
+    def _written(self, task: asyncio.Task[Any]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller has it, or has gone
+
+    async def _understood(self, reading: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Return what was read, where it could be understood.
+
+        Raises:
+            StoreUnavailable: it holds a value that this dnsd cannot read.
+        """
+        try:
+            return await reading
+        except ValueError as error:
+            raise faults.unavailable(self._label, error) from error
+
+
+async def _nothing(_client: Redis) -> None:
+    """Ask for nothing: only whether the store is there."""
+
+
+async def _read_changes(entries: Sequence[layout.Entry]) -> tuple[ChangeRecord, ...]:
+    return tuple(layout.read_change(entry) for entry in entries)
+
+
+async def _read_history(entries: Sequence[layout.Entry]) -> list[tuple[HistoryEntry, int]]:
+    return [layout.read_history(entry) for entry in entries]
+
+
+async def _read_reports(texts: Sequence[str | None]) -> tuple[Report, ...]:
+    return tuple(layout.read_report(text) for text in texts if text is not None)
