@@ -34,6 +34,8 @@ class MetricsSample:
         drains_indefinite: drains without an expiry.
         drains_overdue: drains that are in force for longer than the warning age.
         state_age_seconds: since the store was last heard.
+        store_outages: how often the store went out of reach since the start.
+        store_divergences: how often it was found to have lost writes.
         worker_restarts: workers replaced since the start.
         reloads: result (`ok`, `failed`) → configuration reloads since the start.
     """
@@ -50,6 +52,8 @@ class MetricsSample:
     drains_overdue: int = 0
     store_up: bool
     state_age_seconds: float
+    store_outages: int = 0
+    store_divergences: int = 0
     worker_restarts: int = 0
     reloads: Mapping[str, int] = field(default_factory=dict)
 
@@ -99,6 +103,10 @@ def _answering(sample: MetricsSample) -> Iterator[Metric]:
     yield _gauges("dnsd_revision", "Revision that the store holds and that is applied.", ("stage",), stages.items())
     yield _gauge("dnsd_store_up", "Whether the store answers.", sample.store_up)
     yield _gauge("dnsd_state_age_seconds", "Time since the store was last heard.", sample.state_age_seconds)
+    outages = {(): sample.store_outages}
+    yield _counter("dnsd_store_outages", "Times that the store went out of reach.", (), outages.items())
+    divergences = {(): sample.store_divergences}
+    yield _counter("dnsd_store_divergences", "Times that the store had lost writes.", (), divergences.items())
     restarts = {(): sample.worker_restarts}
     yield _counter("dnsd_worker_restarts", "Answer workers that were replaced.", (), restarts.items())
     reloads = {(result,): count for result, count in sample.reloads.items()}

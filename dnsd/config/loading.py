@@ -17,7 +17,7 @@ from dnsd.config.node_records import check_node_records
 from dnsd.config.pools import check_pools, declare_pools
 from dnsd.config.schema import ServerSection
 from dnsd.config.settings import Settings
-from dnsd.config.store import check_state_file, check_store
+from dnsd.config.store import check_min_replicas, check_state_file, check_store
 from dnsd.config.tokens import check_tokens
 from dnsd.config.zone_files import check_names, read_zones
 from dnsd.core import names
@@ -70,6 +70,7 @@ def _check_server(document: Document, findings: Findings, *, folder: Path) -> di
         "store_url": check_store(document.store, findings, folder=folder),
         "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",
         "state_file": check_state_file(document.store, findings, folder=folder),
+        "min_replicas": check_min_replicas(document.store, findings),
         "default_expiry_seconds": expiry,
         "warn_after_seconds": warn_after,
         "stale_after_seconds": stale_after,

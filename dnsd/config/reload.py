@@ -13,6 +13,7 @@ _FIXED = (
     ("store.url", "store_url"),
     ("store.prefix", "store_prefix"),
     ("store.state_file", "state_file"),
+    ("store.min_replicas", "min_replicas"),
 )
 
 

@@ -4,7 +4,9 @@ All relative paths are relative to the configuration file. The store's URL is on
 
 - `memory://`: nothing outlives the server;
 - `sqlite:///var/lib/dnsd/state.db`: the file `/var/lib/dnsd/state.db`;
-- `sqlite://./var/state.db` or `sqlite://../state.db`: relative to the configuration file.
+- `sqlite://./var/state.db` or `sqlite://../state.db`: relative to the configuration file;
+- `redis://HOST:6379/0`, `rediss://…`, `unix:///run/redis.sock`, `redis+sentinel://HOST:26379/SERVICE/0`: a Redis that
+  servers and routers share; `dnsd.stores.redis.address` tells the whole form.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ FORMAT_VERSION = 1
 
 # More processes than any machine has CPUs are a slip of the pen. Unit: processes.
 MAX_WORKERS = 256
+
+# More replicas than any primary has are a slip of the pen. Unit: replicas.
+MAX_REPLICAS = 64
 
 # More addresses than this fit in no answer: 28 bytes each for AAAA, 65 535 in all (RFC 1035 §4.2.2).
 MAX_MAX_ANSWERS = 2_000
@@ -90,6 +95,7 @@ class StoreSection(Section):
     url: str = "memory://"
     prefix: str = "dnsd"
     state_file: str | None = None
+    min_replicas: int = Field(0, ge=0, le=MAX_REPLICAS)
 
 
 class DrainSection(Section):

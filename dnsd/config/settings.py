@@ -59,6 +59,7 @@ class Settings:
         zones: by folded apex.
         nodes: the configured inventory by id.
         warn_after_seconds: the age at which a drain is overdue.
+        min_replicas: how many replicas of the store must have a write before it is acknowledged.
         warnings: what is odd but serves.
     """
 
@@ -79,4 +80,5 @@ class Settings:
     node_records: tuple[NodeRecordSpec, ...]
     pools: tuple[PoolSpec, ...]
     warn_after_seconds: float = 86_400.0
+    min_replicas: int = 0
     warnings: tuple[str, ...] = ()

@@ -8,10 +8,7 @@ from pathlib import Path
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
 from dnsd.config.schema import StoreSection
-from dnsd.stores.opening import SCHEMES, why_not
-
-# Known to be wanted, and not in this version.
-_NOT_YET = frozenset({"redis", "rediss", "unix", "redis+sentinel"})
+from dnsd.stores.opening import SCHEMES, is_remote, why_not
 
 # It becomes part of keys, where braces and colons separate.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -39,12 +36,15 @@ def check_store(entry: Entry[StoreSection], findings: Findings, *, folder: Path)
     # The folder's own name may hold what no URL can, so both forms are asked about.
     reason = why_not(url) or why_not(resolved)
     if reason is None:
+        if is_remote(url) and "state_file" not in entry.section.model_fields_set:
+            message = (
+                "no state_file is named: a server that starts while the store is out of reach has nothing to serve"
+            )
+            findings.warning(entry.at("url"), "no-state-file", message=message)
         return resolved
     if separator and scheme in SCHEMES:
         findings.problem(entry.at("url"), "bad-store-url", message=reason)
     else:
-        if scheme in _NOT_YET:
-            reason = f"{scheme}:// stores are not available in this version; use sqlite:///PATH or memory://"
         findings.problem(entry.at("url"), "store-unsupported", message=reason)
     return ""
 
@@ -57,6 +57,17 @@ def check_state_file(entry: Entry[StoreSection], findings: Findings, *, folder: 
     if not text or text.endswith("/") or "\0" in text:
         findings.problem(entry.at("state_file"), "bad-path", message=f"{text!r} is not the path of a file")
     return _absolute(folder, text)
+
+
+def check_min_replicas(entry: Entry[StoreSection], findings: Findings) -> int:
+    """Return how many replicas must have a write; a store without replicas has none to wait for."""
+    if not entry.good("min_replicas", "url"):
+        return 0
+    count = entry.section.min_replicas
+    if count and why_not(entry.section.url) is None and not is_remote(entry.section.url):
+        message = "this store has no replicas: min_replicas is for Redis"
+        findings.problem(entry.at("min_replicas"), "no-replicas", message=message)
+    return count
 
 
 def _absolute(folder: Path, text: str) -> Path:

@@ -27,8 +27,9 @@ LIVE_SECONDS = 10.0
 # still serve what it knew last. Unit: seconds.
 FORGOTTEN_SECONDS = 86_400.0
 
-# Between looks at what other consumers have applied, while somebody waits for them. Unit: seconds.
-POLL_SECONDS = 0.05
+# The longest wait for word of other consumers, while somebody waits until all have applied something; a store that can
+# tell of it wakes them at once. Unit: seconds.
+LOOK_SECONDS = 0.5
 
 # Heartbeats of our own that are told from those of another server with our id. Unit: heartbeats.
 HEARTBEATS_REMEMBERED = 64
@@ -37,6 +38,17 @@ HEARTBEATS_REMEMBERED = 64
 STEPS_REMEMBERED = 1000
 
 DNS_KIND = "dns"
+
+
+async def announce(server_id: str, store: DrainStore, *, now: float) -> None:
+    """Say in the store that a server comes up, before it loads what it will serve.
+
+    Who acknowledges a drain from now on waits for this server, so that it either loads the drain or is waited for.
+
+    Raises:
+        StoreUnavailable: nobody was told.
+    """
+    await store.heartbeat(Consumer(id=server_id, kind=DNS_KIND, applied=0, applied_at=now, seen_at=now))
 
 
 class Consumers:
@@ -63,6 +75,7 @@ class Consumers:
         self._health = health
         self._clock = clock
         self._steady = steady
+        self._read: tuple[Consumer, ...] = ()
         self._others: tuple[Consumer, ...] = ()
         self._heard_at: dict[str, float] = {}
         self._applied: dict[str, deque[tuple[int, float]]] = {}
@@ -70,10 +83,24 @@ class Consumers:
         self._told_of_namesake = False
 
     async def run(self) -> None:
-        """Send heartbeats and read the others' until cancelled."""
+        """Send heartbeats and read the others' until cancelled; what has been applied is told at once."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat_on())
+            group.create_task(self._tell_progress())
+
+    async def _beat_on(self) -> None:
         while True:
             await self.beat()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _tell_progress(self) -> None:
+        told = 0
+        while True:
+            if self._publisher.applied_revision == told:
+                await self._publisher.progressed()
+                continue
+            told = self._publisher.applied_revision
+            await self._say()
 
     async def leave(self) -> None:
         """Say that this server has ended, so that no other waits for it."""
@@ -86,6 +113,9 @@ class Consumers:
         """Read how far the others are, and say in the store how far this server is."""
         # Read first: after the write, the store has our own word even where somebody else uses our id.
         await self._read_others()
+        await self._say()
+
+    async def _say(self) -> None:
         own = self._own()
         self._written.append(to_milliseconds(own.seen_at))
         try:
@@ -147,17 +177,22 @@ class Consumers:
         deadline = loop.time() + timeout_seconds
         if not await self._publisher.wait_applied(revision, timeout_seconds=timeout_seconds):
             return
-        while self.progress(revision)[1] and loop.time() < deadline:
-            await asyncio.sleep(POLL_SECONDS)
-            await self._read_others()
+        # At least once: a server that came up since the last look may have loaded what was before the revision.
+        await self._read_others()
+        while self.progress(revision)[1] and (left := deadline - loop.time()) > 0:
+            if not await self._read_others(wait_seconds=min(left, LOOK_SECONDS)):
+                await asyncio.sleep(min(left, LOOK_SECONDS))
 
-    async def _read_others(self) -> None:
+    async def _read_others(self, *, wait_seconds: float = 0.0) -> bool:
+        """Read what the others say, or wait until one of them says more; say whether that worked."""
+        unlike = self._read if wait_seconds else None
         try:
-            consumers = await self._store.consumers()
+            self._read = await self._store.consumers(unlike=unlike, wait_seconds=wait_seconds)
         except StoreUnavailable as error:
             self._health.failed_to_read(error)
-            return
-        self._take([each for each in consumers if each.id != self._id or self._is_namesake(each)])
+            return False
+        self._take([each for each in self._read if each.id != self._id or self._is_namesake(each)])
+        return True
 
     def _is_namesake(self, consumer: Consumer) -> bool:
         """Say whether somebody else wrote what the store has under our id: a second server that was given the same."""
@@ -194,13 +229,20 @@ class Consumers:
             applied=self._publisher.applied_revision,
             applied_at=self._publisher.applied_at,
             seen_at=self._clock(),
+            mark=self._publisher.applied_mark,
         )
 
     def _silent_seconds(self, consumer: Consumer) -> float:
         return self._clock() - max(consumer.seen_at, self._heard_at.get(consumer.id, 0.0))
 
     def _lag_ms(self, consumer: Consumer, revision: int) -> float | None:
-        if consumer.id != self._id:
+        """Return the milliseconds from the acceptance of a revision until a consumer had applied it, as known here."""
+        if consumer.id == self._id:
+            lag = self._publisher.lag_of(revision)
+            return None if lag is None else round(lag * 1000, 3)
+        accepted_at = self._publisher.accepted_at(revision)
+        heard = next((steady for applied, steady in self._applied.get(consumer.id, ()) if applied >= revision), None)
+        if accepted_at is None or heard is None:
             return None
-        lag = self._publisher.lag_of(revision)
-        return None if lag is None else round(lag * 1000, 3)
+        heard_at = self._clock() - (self._steady() - heard)
+        return round(max(0.0, heard_at - accepted_at) * 1000, 3)

@@ -12,6 +12,7 @@ from dnsd.control.guard import impact_of
 from dnsd.control.orders import Order, order_of, released_by
 from dnsd.control.publisher import Publisher
 from dnsd.control.ramps import check_ramp, ramps_after
+from dnsd.control.recovery import SERVER_ACTOR
 from dnsd.control.roles import require_known
 from dnsd.control.views import drain_infos, node_of, ramp_info
 from dnsd.control.writer import Decision, Moment, Writer
@@ -19,9 +20,6 @@ from dnsd.errors import CapacityFloor, UnknownNode
 from dnsd.model.drain import ALL_ROLES, Drain, DrainKey
 from dnsd.model.state import Action, Change, Entity, HistoryEntry
 from dnsd.model.times import format_instant
-
-# The actor of what the server does by itself.
-SERVER_ACTOR = "dnsd"
 
 
 class DrainService:
@@ -91,7 +89,7 @@ class DrainService:
             impact=impact,
         )
         if dry_run or not placed:
-            return Decision(result=outcome)
+            return Decision(result=outcome, stands=not dry_run)
         before = [there[drain.key] for drain in placed if drain.key in there]
         entry = HistoryEntry(
             revision=moment.revision + len(placed),
@@ -161,7 +159,7 @@ class DrainService:
             impact=impact_of(fleet, key, list(left.values()), now=moment.now) if ended else [],
         )
         if request.dry_run or not ended:
-            return Decision(result=outcome)
+            return Decision(result=outcome, stands=not request.dry_run)
         became = {change.value.key: change.value for change in changes if isinstance(change.value, Drain)}
         history = [
             _ended(drains, became, moment.revision + len(ended), moment, actor=actor.name, request=request)

@@ -1,7 +1,8 @@
 """The store's changes as other writers make them, brought to the publisher.
 
 following ── changes trimmed ──► reloading ──► following
-└─ store fails ──► waiting (back-off with jitter) ──► following
+    ├─ store has lost writes ──► restoring ──► following
+    └─ store fails ──► waiting (back-off with jitter) ──► following
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dnsd.control.publisher import Publisher
+from dnsd.control.recovery import Restoration, restore
 from dnsd.control.storehealth import StoreHealth
 from dnsd.core.fleet import Fleet
-from dnsd.errors import ChangesTrimmed, StoreUnavailable
-from dnsd.model.state import FleetState
+from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreUnavailable
+from dnsd.model.state import ChangeRecord, FleetState
+from dnsd.model.times import to_milliseconds
 from dnsd.stores.base import DrainStore
 
 log = logging.getLogger(__name__)
@@ -28,7 +31,7 @@ MAX_LOADS = 10
 
 # Between attempts while the store is down: doubles from the first to the last. Unit: seconds.
 FIRST_RETRY_SECONDS = 0.1
-LAST_RETRY_SECONDS = 5.0
+LAST_RETRY_SECONDS = 1.0
 
 
 class Follower:
@@ -36,6 +39,7 @@ class Follower:
 
     Args:
         rebuild: makes a fleet of a whole state, for when changes were missed.
+        on_restored: told of each time that the store had lost writes.
     """
 
     def __init__(
@@ -45,11 +49,16 @@ class Follower:
         *,
         rebuild: Callable[[FleetState], Fleet],
         health: StoreHealth,
+        on_restored: Callable[[Restoration], None],
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._rebuild = rebuild
         self._health = health
+        self._on_restored = on_restored
+        self._clock = clock
+        self._restoring = asyncio.Lock()
 
     async def run(self) -> None:
         """Follow the store until cancelled; an outage is waited out."""
@@ -78,30 +87,47 @@ class Follower:
 
     async def _take_changes(self, *, wait_seconds: float) -> bool:
         """Publish what follows the fleet's revision; say whether there was anything."""
-        revision = self._publisher.fleet.revision
+        fleet = self._publisher.fleet
+        revision, mark = fleet.revision, fleet.mark
+        records: Sequence[ChangeRecord] = ()
         try:
-            records = await self._store.changes(after=revision, wait_seconds=wait_seconds)
+            records = await self._store.changes(after=revision, mark=mark, wait_seconds=wait_seconds)
+        except StoreDiverged:
+            await self._restore(revision, mark)
         except ChangesTrimmed:
-            state = await self._load()
-            # No await from here on: what is published must not become newer than the cut.
-            self._publisher.replace(self._rebuild(state))
-            log.warning("changes after revision %d are gone: loaded everything anew at %d", revision, state.revision)
-            records = ()
+            await self._reload(revision, mark)
         else:
             self._publisher.apply(records)
         self._health.was_read()
         return bool(records)
 
-    async def _load(self) -> FleetState:
-        """Return a cut of the store that is not older than what is published.
-
-        Raises:
-            StoreUnavailable: the store cannot be read, or has gone back to before what is published.
-        """
+    async def _reload(self, revision: int, mark: str) -> None:
+        """Publish a cut of the store that is not older than what is published."""
         for _ in range(MAX_LOADS):
             state = await self._store.load()
             if state.revision >= self._publisher.fleet.revision:
-                return state
-        raise StoreUnavailable(
-            f"the store is at revision {state.revision}, before {self._publisher.fleet.revision}, which is published"
-        )
+                # No await from here on: what is published must not become newer than the cut.
+                self._publisher.replace(self._rebuild(state))
+                log.warning(
+                    "changes after revision %d are gone: loaded everything anew at %d", revision, state.revision
+                )
+                return
+        await self._restore(revision, mark)
+
+    async def _restore(self, revision: int, mark: str) -> None:
+        """Bring a store that has lost writes, and the fleet, to what the two of them know.
+
+        Args:
+            revision, mark: at which the fleet was when that was noticed.
+        """
+        async with self._restoring:
+            fleet = self._publisher.fleet
+            while (fleet.revision, fleet.mark) == (revision, mark):
+                restoration = await restore(self._store, fleet.state, now=to_milliseconds(self._clock()))
+                if self._publisher.fleet is fleet and (fleet.revision, fleet.mark) == (revision, mark):
+                    self._publisher.replace(self._rebuild(restoration.state))
+                    self._on_restored(restoration)
+                    return
+                # Another change was acknowledged meanwhile, before the loss: it must not be lost either.
+                fleet = self._publisher.fleet
+                revision, mark = fleet.revision, fleet.mark

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from dnsd.api.schemas import DesiredState, NodeOutcome, NodeRequest, ReportRequest
 from dnsd.config.settings import Settings
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 # Reports are kept in the store together, this often. Unit: seconds.
 FLUSH_SECONDS = 1.0
+
+# How long one question for others' reports may wait, and how soon it is asked again after an outage. Unit: seconds.
+WAIT_SECONDS = 5.0
+RETRY_SECONDS = 0.5
 
 # The most addresses, labels or roles of one node: an inventory entry, not a dump. Unit: entries.
 MAX_ENTRIES = 64
@@ -147,10 +152,31 @@ class Inventory:
         return DesiredState(node=key, revision=fleet.revision, accepted=accepted, roles=modes)
 
     async def run(self) -> None:
-        """Keep reports in the store until cancelled, so that a restarted server knows them."""
+        """Keep reports in the store until cancelled, so that other servers and a restarted one know them."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await self.flush()
+
+    async def follow_reports(self) -> None:
+        """Take the reports that other servers have kept in the store, until cancelled."""
+        place: str | None = None
+        while True:
+            try:
+                reports, place = await self._store.reports(after=place, wait_seconds=WAIT_SECONDS)
+            except StoreUnavailable as error:
+                self._health.failed_to_read(error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            for report in reports:
+                self._take_from_store(report)
+
+    def _take_from_store(self, report: Report) -> None:
+        fleet = self._publisher.fleet
+        last = fleet.reports.get(report.node)
+        if report.node in fleet.nodes and (last is None or report.sequence > last.sequence):
+            now = to_milliseconds(self._clock())
+            # By the clock of the server that got it; one that is ahead of ours must not make it stay fresh for longer.
+            self._publisher.report(replace(report, received_at=min(report.received_at, now)))
 
     async def flush(self) -> None:
         """Keep in the store what has come in since the last time."""

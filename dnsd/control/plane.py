@@ -40,6 +40,8 @@ from dnsd.control.follower import Follower
 from dnsd.control.inventory import Inventory
 from dnsd.control.overdue import OverdueWatch
 from dnsd.control.publisher import Publisher
+from dnsd.control.recovery import Restoration
+from dnsd.control.statekeeper import StateKeeper
 from dnsd.control.status import StatusReader
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.supervisor import WorkerPool
@@ -78,7 +80,9 @@ class ControlPlane:
 
     Args:
         store: open, and closed by whoever opened it.
-        state: a consistent cut of it.
+        state: a consistent cut of it, or its last known state.
+        heard_at: instant at which the store was last read, where it is out of reach now; None: just now.
+        store_name: what the file with the last state calls the store.
         observe_propagation: told of each change's seconds from accepted to applied by all workers.
         clock: gives the present instant.
         steady: gives seconds on a clock that nobody sets.
@@ -91,6 +95,8 @@ class ControlPlane:
         state: FleetState,
         *,
         observe_propagation: Callable[[float], None],
+        heard_at: float | None = None,
+        store_name: str = "",
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -98,12 +104,15 @@ class ControlPlane:
         self.store = store
         self.clock = clock
         self.store_health = StoreHealth(
-            clock=clock, steady=steady, on_reach=lambda readable: self.publisher.store_reached(readable=readable)
+            clock=clock,
+            steady=steady,
+            on_reach=lambda readable: self.publisher.store_reached(readable=readable),
+            heard_at=heard_at,
         )
         self.hub = EventHub(revision=state.revision)
         self.workers = WorkerPool(listen=settings.listen, count=settings.workers, on_progress=self._workers_progressed)
         self.publisher = Publisher(
-            build_fleet(settings, state, now=clock()),
+            build_fleet(settings, state, now=clock(), hold=NO_HOLD if heard_at is None else Hold(heard_at)),
             self.workers,
             events=self.hub,
             clock=clock,
@@ -111,7 +120,9 @@ class ControlPlane:
             observe_propagation=observe_propagation,
         )
         health = self.store_health
-        self._follower = Follower(store, self.publisher, rebuild=self._rebuild, health=health)
+        self._follower = Follower(
+            store, self.publisher, rebuild=self._rebuild, health=health, on_restored=self.restored, clock=clock
+        )
         writer = Writer(store, self.publisher, self._follower, health=health, clock=clock)
         self._drains = DrainService(
             writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
@@ -128,6 +139,11 @@ class ControlPlane:
             self.publisher, self._consumers, settings=lambda: self.settings, workers=lambda: self.workers.workers
         )
         self._timekeeper = Timekeeper(self.publisher, self._drains, overdue, clock=clock)
+        self._keeper: StateKeeper | None = None
+        if store.remote and settings.state_file is not None:
+            self._keeper = StateKeeper(
+                settings.state_file, store=store_name, publisher=self.publisher, health=self.store_health
+            )
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -155,6 +171,8 @@ class ControlPlane:
             self._timekeeper.run(),
             self._consumers.run(),
             self._inventory.run(),
+            self._inventory.follow_reports(),
+            *(() if self._keeper is None else (self._keeper.run(),)),
         )
         async with asyncio.TaskGroup() as group:
             for part in parts:
@@ -166,6 +184,8 @@ class ControlPlane:
         await self.workers.stop()
         await self._inventory.flush()
         await self._consumers.leave()
+        if self._keeper is not None:
+            await self._keeper.keep()
 
     def reload(self, settings: Settings) -> None:
         """Serve other settings from now on; the caller has checked that a reload can change what differs.
@@ -189,6 +209,26 @@ class ControlPlane:
 
     def _workers_progressed(self) -> None:
         self.publisher.workers_progressed()
+
+    def restored(self, restoration: Restoration) -> None:
+        """Tell of a store that had lost writes, and of what was written back."""
+        self.store_health.diverged()
+        back = [drain.key.text for drain in restoration.drains] + [node.id for node in restoration.nodes]
+        log.error(
+            "the store had lost writes: it was found at revision %d where %d was known; written back: %s",
+            restoration.lost_from,
+            restoration.lost_to,
+            ", ".join(back) or "nothing, all of it is there",
+        )
+        self.announce(
+            "store-diverged",
+            {
+                "found": restoration.lost_from,
+                "known": restoration.lost_to,
+                "drains": [drain.key.text for drain in restoration.drains],
+                "nodes": [node.id for node in restoration.nodes],
+            },
+        )
 
     def announce(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Tell those who listen to events of something that makes no revision."""
@@ -295,6 +335,8 @@ class ControlPlane:
         problems = []
         if not self.store_health.up:
             problems.append("the store is unavailable: drains cannot be changed")
+        if self._keeper is not None and self._keeper.problem is not None:
+            problems.append(self._keeper.problem)
         if len(serving) < self.settings.workers:
             problems.append(f"{len(serving)} of {self.settings.workers} workers answer")
         return Readiness(

@@ -75,12 +75,13 @@ class Publisher:
         self._clock = clock
         self._observe_propagation = observe_propagation
         self._waiting: deque[tuple[int, ChangeRecord]] = deque()
-        self._lags: dict[int, float] = {}
+        self._lags: dict[int, tuple[float, float]] = {}  # revision → instant of acceptance, seconds
         self._last_change_of: dict[str, int] = {}
         self._changes_known_after = fleet.revision
         self._applied_generation = 0
         self._applied_revision = 0
-        self._revision_of: deque[tuple[int, int]] = deque([(1, fleet.revision)])
+        self.applied_mark = ""
+        self._revision_of: deque[tuple[int, int, str]] = deque([(1, fleet.revision, fleet.mark)])
         self._progressed = asyncio.Event()
         self.transitions_changed = asyncio.Event()
         self._tell(fleet.opening)
@@ -162,7 +163,7 @@ class Publisher:
 
     def _begin_generation(self, change: OverlayChange) -> None:
         self.generation += 1
-        self._revision_of.append((self.generation, self.fleet.revision))
+        self._revision_of.append((self.generation, self.fleet.revision, self.fleet.mark))
         self.departures.withdraw(change.withdrawn, generation=self.generation)
         self.transitions_changed.set()
 
@@ -176,7 +177,7 @@ class Publisher:
         now = self._clock()
         self._applied_generation = applied
         while self._revision_of and self._revision_of[0][0] <= applied:
-            self._applied_revision = self._revision_of.popleft()[1]
+            _, self._applied_revision, self.applied_mark = self._revision_of.popleft()
         self.applied_at = now
         self.departures.applied(applied, self._workers.answers)
         self._workers.answers.forget(applied)
@@ -184,7 +185,7 @@ class Publisher:
             _, record = self._waiting.popleft()
             lag = max(0.0, now - record.at)
             self._observe_propagation(lag)
-            self._lags[record.revision] = lag
+            self._lags[record.revision] = record.at, lag
             if len(self._lags) > LAGS_KEPT:
                 del self._lags[next(iter(self._lags))]
         self._progressed.set()
@@ -197,11 +198,19 @@ class Publisher:
 
     def lag_of(self, revision: int) -> float | None:
         """Return a revision's seconds from accepted to applied; None: not applied yet, or too long ago."""
-        return self._lags.get(revision)
+        return self._lags[revision][1] if revision in self._lags else None
+
+    def accepted_at(self, revision: int) -> float | None:
+        """Return the instant at which a revision was accepted; None: not applied here yet, or too long ago."""
+        return self._lags[revision][0] if revision in self._lags else None
 
     def last_change_of(self, node: str) -> int:
         """Return the revision of the last change about a node; where that was not seen, one that is not older."""
         return max(self._last_change_of.get(node, 0), self._changes_known_after)
+
+    async def progressed(self) -> None:
+        """Wait until every serving worker has applied another generation."""
+        await self._progressed.wait()
 
     async def wait_applied(self, revision: int, *, timeout_seconds: float) -> bool:
         """Wait until every serving worker has applied a revision; say whether they have in time."""

@@ -26,22 +26,33 @@ class StoreHealth:
         clock: gives the present instant.
         steady: gives seconds on a clock that nobody sets.
         on_reach: told when the store gets out of reach (False) and when it can be read again (True).
+        heard_at: instant of the last successful read, by a server that starts while the store is out of reach; None:
+            it was read just now.
 
     Attributes:
         seen_at: instant of the last successful read.
         outages: how often it went from up to down.
+        divergences: how often it was found to have lost writes.
+        why: what stands in its way; None while it is up.
     """
 
     def __init__(
-        self, *, clock: Callable[[], float], steady: Callable[[], float], on_reach: Callable[[bool], None]
+        self,
+        *,
+        clock: Callable[[], float],
+        steady: Callable[[], float],
+        on_reach: Callable[[bool], None],
+        heard_at: float | None = None,
     ) -> None:
         self._clock = clock
         self._steady = steady
         self._on_reach = on_reach
-        self._readable = True
+        self._readable = heard_at is None
         self._writable = True
-        self.outages = 0
-        self.seen_at = clock()
+        self.outages = 0 if heard_at is None else 1
+        self.divergences = 0
+        self.why: str | None = None
+        self.seen_at = clock() if heard_at is None else heard_at
         self._seen_at_steady = steady()
 
     @property
@@ -72,9 +83,14 @@ class StoreHealth:
         """Take note that writing failed."""
         self._become(readable=self._readable, writable=False, error=error)
 
+    def diverged(self) -> None:
+        """Take note that the store had lost writes."""
+        self.divergences += 1
+
     def _become(self, *, readable: bool, writable: bool, error: StoreError | None = None) -> None:
         was_up, was_readable = self.up, self._readable
         self._readable, self._writable = readable, writable
+        self.why = None if self.up else str(error) if error is not None else self.why
         if readable != was_readable:
             self._on_reach(readable)
         if was_up and not self.up:

@@ -9,12 +9,14 @@ store's revision just the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dnsd.control.follower import Follower
 from dnsd.control.publisher import Publisher
+from dnsd.control.recovery import new_mark
 from dnsd.control.storehealth import StoreHealth
 from dnsd.errors import RequestError, RevisionConflict, RevisionMoved, StoreUnavailable
 from dnsd.model.state import Change, ChangeRecord, HistoryEntry
@@ -34,11 +36,13 @@ class Decision(Generic[ResultT]):
     Args:
         changes: empty: nothing is to be written.
         history: what to append; entries name the revision that the commit leads to.
+        stands: where there are no changes: the answer says that what was asked for is so already, which is a promise.
     """
 
     result: ResultT
     changes: Sequence[Change] = ()
     history: Sequence[HistoryEntry] = ()
+    stands: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,12 @@ class Moment:
     Args:
         revision: of the fleet; the first change that is decided makes the next one.
         now: instant, in whole milliseconds.
+        mark: by which the fleet knows its revision.
     """
 
     revision: int
     now: float
+    mark: str = ""
 
 
 class Writer:
@@ -93,7 +99,8 @@ class Writer:
         """
         async with self._turn:
             for _ in range(MAX_ATTEMPTS):
-                moment = Moment(self._publisher.fleet.revision, to_milliseconds(self._clock()))
+                fleet = self._publisher.fleet
+                moment = Moment(fleet.revision, to_milliseconds(self._clock()), fleet.mark)
                 try:
                     if if_revision is not None and if_revision != moment.revision:
                         raise RevisionMoved(f"the revision is {moment.revision}, not {if_revision}")
@@ -110,6 +117,8 @@ class Writer:
                         continue
                 await self._follower.catch_up()
                 if self._publisher.fleet.revision == moment.revision:
+                    if decision.stands:
+                        await self._confirm()
                     return decision.result, moment.revision, False
         raise StoreUnavailable(f"others changed the store {MAX_ATTEMPTS} times in a row; try again")
 
@@ -122,18 +131,33 @@ class Writer:
         return self._publisher.fleet.revision != moment.revision
 
     async def _commit(self, decision: Decision[ResultT], moment: Moment) -> int:
-        try:
+        mark = new_mark()
+        with self._noting_writes():
             revision = await self._store.commit(
-                expected_revision=moment.revision, changes=decision.changes, history=decision.history, at=moment.now
+                expected_revision=moment.revision,
+                expected_mark=moment.mark,
+                changes=decision.changes,
+                history=decision.history,
+                at=moment.now,
+                mark=mark,
             )
-        except StoreUnavailable as error:
-            self._health.failed_to_write(error)
-            raise
-        self._health.was_written()
         self._publisher.apply(
             [
-                ChangeRecord(moment.revision + step, moment.now, change)
+                ChangeRecord(moment.revision + step, moment.now, change, mark)
                 for step, change in enumerate(decision.changes, start=1)
             ]
         )
         return revision
+
+    async def _confirm(self) -> None:
+        with self._noting_writes():
+            await self._store.confirm()
+
+    @contextlib.contextmanager
+    def _noting_writes(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._health.failed_to_write(error)
+            raise
+        self._health.was_written()

@@ -71,6 +71,7 @@ class Fleet:
         self.spec = spec
         self.hold = hold
         self.revision = state.revision
+        self.mark = state.mark
         self.overlay: Overlay = {}
         self.nodes: dict[str, Node] = {}
         self.reports = {key: _not_ahead(report, now) for key, report in state.reports.items()}
@@ -138,6 +139,7 @@ class Fleet:
             nodes=dict(self._registered),
             drains={key: drain for drains in self._drains.values() for key, drain in drains.items()},
             reports=dict(self.reports),
+            mark=self.mark,
         )
 
     def mode_of(self, node: str, role: str, *, now: float) -> Mode:
@@ -209,7 +211,7 @@ class Fleet:
                 continue
             if record.revision != self.revision + 1:
                 raise ValueError(f"revision {record.revision} does not follow {self.revision}")
-            self.revision = record.revision
+            self.revision, self.mark = record.revision, record.mark
             if record.change.entity is Entity.DRAIN:
                 self._take_drain(record.change)
                 self._refresh(record.change.node, now, change, dirty)

@@ -38,6 +38,8 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         drains_overdue=sum(drain.overdue(now, after=plane.settings.warn_after_seconds) for drain in active),
         store_up=plane.store_health.up,
         state_age_seconds=max(0.0, now - plane.store_health.seen_at),
+        store_outages=plane.store_health.outages,
+        store_divergences=plane.store_health.divergences,
         worker_restarts=plane.workers.restarts,
         reloads=reloads,
     )

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from admin.server import AdminServer
 from dnsd.config.loading import load_settings
 from dnsd.config.settings import Settings
 from dnsd.control.instance import Instance
+from dnsd.control.opening import open_state
 from dnsd.control.plane import ControlPlane
 from dnsd.daemon.reloading import Reloader
 from dnsd.daemon.sampling import sample
@@ -72,12 +74,33 @@ async def _run(settings: Settings) -> None:
         await instance.acquire()
         stack.push_async_callback(instance.release)
 
-        store = open_store(settings.store_url, prefix=settings.store_prefix, base=settings.path.parent)
-        await store.open()
+        store = open_store(
+            settings.store_url,
+            prefix=settings.store_prefix,
+            base=settings.path.parent,
+            min_replicas=settings.min_replicas,
+        )
         stack.push_async_callback(store.close)
+        store_name = f"{store.label}, prefix {settings.store_prefix}"
+        opening = await open_state(
+            store,
+            state_file=settings.state_file,
+            store_name=store_name,
+            server_id=settings.server_id,
+            clock=time.time,
+        )
 
         metrics = Metrics(lambda: sample(plane, reloads=reloader.counts))
-        plane = ControlPlane(settings, store, await store.load(), observe_propagation=metrics.observe_propagation)
+        plane = ControlPlane(
+            settings,
+            store,
+            opening.state,
+            observe_propagation=metrics.observe_propagation,
+            heard_at=opening.heard_at,
+            store_name=store_name,
+        )
+        if opening.restoration is not None:
+            plane.restored(opening.restoration)
         reloader = Reloader(plane)
         app = make_app(plane, tokens=lambda: plane.settings.tokens, metrics=metrics.render)
         await plane.start()

@@ -21,6 +21,8 @@ SAMPLE = MetricsSample(
     drains_overdue=2,
     store_up=True,
     state_age_seconds=0.25,
+    store_outages=4,
+    store_divergences=1,
     worker_restarts=2,
     reloads={"ok": 3, "failed": 1},
 )
@@ -37,6 +39,8 @@ def read(text: str) -> Values:
 
 
 EXPECTED: Values = {
+    ("dnsd_store_outages_total", ()): 4,
+    ("dnsd_store_divergences_total", ()): 1,
     ("dnsd_queries_total", (("rcode", "NOERROR"), ("transport", "udp"))): 41,
     ("dnsd_queries_total", (("rcode", "NXDOMAIN"), ("transport", "tcp"))): 1,
     ("dnsd_answer_generation", ()): 12,

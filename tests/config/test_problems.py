@@ -172,9 +172,10 @@ def test_a_near_miss_gets_a_hint(tmp_path: Path, added: str, hint: str) -> None:
 
 def test_a_password_in_a_store_url_is_not_repeated(tmp_path: Path) -> None:
     """What is said of a store's URL never quotes it."""
-    found = problems(tmp_path, GOOD_START + '[store]\nurl = "redis://:secret@h/0"\n')
-    assert "not available in this version" in str(found[0])
-    assert "secret" not in str(found[0])
+    for url in ("redis://:secret@h/zero", "redis://secret@h/0", "rediss://:secret@h:x/0"):
+        found = problems(tmp_path, GOOD_START + f'[store]\nurl = "{url}"\n')
+        assert [each.id for each in found] == ["bad-store-url"]
+        assert "secret" not in str(found[0])
 
 
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ async def tell(site: Site, applied: int, *, seen_at: float, name: str = "lb-1") 
 
 async def test_a_live_router_that_lags_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait ends when it has applied the revision, and says who has."""
-    monkeypatch.setattr(consumers, "POLL_SECONDS", 0.002)
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.002)
     site = await site_of()
     await tell(site, 0, seen_at=site.clock.wall)
     await site.beat()
@@ -67,7 +67,7 @@ async def test_one_whose_clock_is_wrong_is_live_while_it_is_heard() -> None:
 
 async def test_a_store_that_fails_during_the_wait_does_not_undo_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The drain is committed: the answer says who was pending when they were last heard, and is no error."""
-    monkeypatch.setattr(consumers, "POLL_SECONDS", 0.002)
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.002)
     site = await site_of()
     await tell(site, 0, seen_at=site.clock.wall)
     await site.beat()

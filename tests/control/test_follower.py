@@ -105,14 +105,29 @@ async def test_an_outage_is_logged_and_counted_once_and_followed_by_catching_up(
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 
-async def test_a_store_that_went_back_is_refused_rather_than_followed() -> None:
-    """An older copy in the store's place would undo acknowledged drains: the published state stays."""
+async def test_a_store_that_went_back_gets_back_what_it_lost() -> None:
+    """An older copy in the store's place undoes no acknowledged drain: it is written back, under a new revision."""
     site = await site_of()
     await site.drain("a")
     older = MemoryStore()
     await older.open()
     site.plane._follower._store = older
-    with pytest.raises(StoreUnavailable, match="before 1, which is published"):
+    await site.hear()
+    assert [(each.node, each.revision) for each in site.plane.drains()] == [("a", 2)]
+    assert [key.node for key in (await older.load()).drains] == ["a"]
+    assert site.plane.revision == (await older.load()).revision == 2
+    assert (site.plane.store_health.up, site.plane.store_health.divergences) == (True, 1)
+
+
+async def test_a_store_that_went_back_and_takes_no_writes_undoes_nothing() -> None:
+    """What was published stays published, and the store counts as out of reach."""
+    site = await site_of()
+    await site.drain("a")
+    older = BreakableStore()
+    await older.open()
+    older.writes_fail = True
+    site.plane._follower._store = older
+    with pytest.raises(StoreUnavailable):
         await site.hear()
     assert [each.node for each in site.plane.drains()] == ["a"]
-    assert site.plane.store_health.up is False
+    assert (site.plane.store_health.up, site.plane.store_health.divergences) == (False, 0)

@@ -61,7 +61,7 @@ CONFIG_TEXT = """\
 version = 1
 
 [server]
-id = "ns1"
+id = "{id}"
 listen = ["127.0.0.1:{dns}", "[::1]:{dns}"]
 workers = {workers}
 
@@ -71,6 +71,7 @@ listen = "127.0.0.1:{admin}"
 
 [store]
 url = "{store}"
+{store_more}
 
 [[zone]]
 name = "example.org."
@@ -185,7 +186,9 @@ class Server:
 
     Args:
         folder: empty; gets the configuration, the zones and the store.
-        store: `memory` or `sqlite`.
+        id: the consumer's id.
+        store: `memory`, `sqlite`, or a URL.
+        store_more: text for the configuration's `[store]`; a Redis has its last state in `last-state`.
         more: text to end the configuration with.
         admin_more: text for the configuration's `[admin]`.
     """
@@ -194,7 +197,9 @@ class Server:
         self,
         folder: Path,
         *,
+        id: str = "ns1",  # noqa: A002 - as the configuration calls it
         store: str = "sqlite",
+        store_more: str = 'state_file = "last-state"',
         workers: int = 2,
         fleet: dict[str, tuple[list[str], list[str], str]] | None = None,
         more: str = "",
@@ -216,7 +221,9 @@ class Server:
                 dns=self.dns_port,
                 admin=self.admin_port,
                 workers=workers,
-                store="memory://" if store == "memory" else "sqlite://./state.db",
+                id=id,
+                store={"memory": "memory://", "sqlite": "sqlite://./state.db"}.get(store, store),
+                store_more=store_more if store.startswith(("redis", "unix")) else "",
                 nodes=nodes_text(FLEET if fleet is None else fleet),
                 more=more,
                 admin_more=admin_more,

@@ -1,0 +1,109 @@
+"""From a store, and the file that keeps its last state, to what a server starts from.
+
+store is read ──► it has lost writes that the file knows ──► restored ──► its state
+              └──────────────────────────────────────────────────────────► its state
+store is out of reach ──► the file's state, on a clock that stands still since then
+                      └──► no file: no start
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnsd.control import consumers
+from dnsd.control.recovery import Restoration, restore
+from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreRefused, StoreUnavailable
+from dnsd.model.state import FleetState
+from dnsd.model.times import format_instant, to_milliseconds
+from dnsd.stores import laststate
+from dnsd.stores.base import DrainStore
+from dnsd.stores.laststate import LastState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a server starts from.
+
+    Args:
+        heard_at: instant at which the store was last read; None: just now.
+        restoration: what became of writes that the store had lost while no server ran.
+    """
+
+    state: FleetState
+    heard_at: float | None = None
+    restoration: Restoration | None = None
+
+
+async def open_state(
+    store: DrainStore, *, state_file: Path | None, store_name: str, server_id: str, clock: Callable[[], float]
+) -> Opening:
+    """Open a store, and return what to serve.
+
+    Args:
+        state_file: where the last state of a remote store is kept; None: nowhere.
+        store_name: what that file calls the store.
+
+    Raises:
+        StoreRefused: the store is there and not usable.
+        StoreUnavailable: it is out of reach, and no last state of it is known.
+    """
+    known = _last_state(state_file, store_name) if store.remote else None
+    try:
+        return await _from_store(store, known, server_id=server_id, clock=clock)
+    except StoreRefused:
+        raise
+    except StoreUnavailable as error:
+        if known is None:
+            hint = "; there is no last state to start from" if store.remote else ""
+            raise StoreUnavailable(f"{error}{hint}") from error
+        log.error(
+            "the store is unavailable: %s; starting from its last state of %s, revision %d",
+            error,
+            format_instant(known.heard_at),
+            known.state.revision,
+        )
+        return Opening(state=known.state, heard_at=known.heard_at)
+
+
+async def _from_store(
+    store: DrainStore, known: LastState | None, *, server_id: str, clock: Callable[[], float]
+) -> Opening:
+    await store.open()
+    try:
+        await consumers.announce(server_id, store, now=clock())
+    except StoreUnavailable as error:
+        log.warning("other servers do not know that this one comes up: %s", error)
+    if known is not None and await _has_lost(store, known.state):
+        restoration = await restore(store, known.state, now=to_milliseconds(clock()))
+        return Opening(state=restoration.state, restoration=restoration)
+    return Opening(state=await store.load())
+
+
+async def _has_lost(store: DrainStore, known: FleetState) -> bool:
+    """Say whether a store no longer has what was known of it."""
+    try:
+        await store.changes(after=known.revision, mark=known.mark, limit=1)
+    except StoreDiverged:
+        return True
+    except ChangesTrimmed:
+        pass  # too long ago to tell
+    return False
+
+
+def _last_state(path: Path | None, store_name: str) -> LastState | None:
+    if path is None:
+        return None
+    try:
+        last = laststate.read(path)
+    except ValueError as error:
+        log.error("the last state is of no use: %s", error)
+        return None
+    if last is not None and last.store != store_name:
+        log.warning("the last state in %s is that of another store (%s) and is left alone", path, last.store)
+        return None
+    return last

@@ -1,0 +1,135 @@
+"""The last known state of a remote store, in a file of this machine: what a server starts from while the store is away.
+
+The file is one line that says what it is (version, size and SHA-256 of the rest), then the state as JSON. It is
+replaced as a whole: whoever reads it has the one before or the one after, and one that is damaged is never used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnsd.model.drain import Drain
+from dnsd.model.node import Node
+from dnsd.model.report import Report
+from dnsd.model.state import FleetState
+from dnsd.model.times import format_instant, parse_instant
+
+# It rises when an older dnsd would misread the file.
+VERSION = 1
+
+_KIND = "dnsd last state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastState:
+    """What was known of a store.
+
+    Args:
+        store: which one: its label and prefix.
+        heard_at: instant at which it was last read.
+    """
+
+    store: str
+    heard_at: float
+    state: FleetState
+
+
+def write(path: Path, last: LastState) -> None:
+    """Replace the file; it is on the disk when this returns.
+
+    Raises:
+        OSError: the file that was there before is as it was.
+    """
+    body = json.dumps(_to_json(last), ensure_ascii=False, separators=(",", ":")).encode()
+    head = {"kind": _KIND, "version": VERSION, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    try:
+        beside.touch(mode=0o600)
+        with beside.open("wb") as file:
+            file.write(json.dumps(head).encode() + b"\n" + body)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def read(path: Path) -> LastState | None:
+    """Read the file; None: there is none.
+
+    Raises:
+        ValueError: with one sentence that says why it cannot be used.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    first, _, body = content.partition(b"\n")
+    try:
+        head = json.loads(first)
+        kind, version = head["kind"], head["version"]
+        whole = head["bytes"] == len(body) and head["sha256"] == hashlib.sha256(body).hexdigest()
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a last state of dnsd's") from error
+    if kind != _KIND:
+        raise ValueError(f"{path} is not a last state of dnsd's")
+    if version != VERSION:
+        raise ValueError(f"{path} was written by another dnsd (version {version}, this one knows {VERSION})")
+    if not whole:
+        raise ValueError(f"{path} is damaged")
+    try:
+        return _from_json(json.loads(body))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds what this dnsd cannot read ({error!r})") from error
+
+
+def _to_json(last: LastState) -> dict[str, Any]:
+    state = last.state
+    return {
+        "store": last.store,
+        "heard_at": format_instant(last.heard_at),
+        "revision": state.revision,
+        "mark": state.mark,
+        "nodes": [node.to_json() for node in state.nodes.values()],
+        "drains": [drain.to_json() for drain in state.drains.values()],
+        "reports": [report.to_json() for report in state.reports.values()],
+    }
+
+
+def _from_json(data: Mapping[str, Any]) -> LastState:
+    nodes = [Node.from_json(each) for each in data["nodes"]]
+    drains = [Drain.from_json(each) for each in data["drains"]]
+    reports = [Report.from_json(each) for each in data["reports"]]
+    return LastState(
+        store=data["store"],
+        heard_at=parse_instant(data["heard_at"]),
+        state=FleetState(
+            revision=data["revision"],
+            nodes={node.id: node for node in nodes},
+            drains={drain.key: drain for drain in drains},
+            reports={report.node: report for report in reports},
+            mark=data["mark"],
+        ),
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on the disk as well."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
