@@ -61,6 +61,7 @@ class Inventory:
         self._health = health
         self._clock = clock
         self._unkept: dict[str, Report] = {}
+        self._configured_told = False
 
     # --- nodes --------------------------------------------------------------------------------------------------
 
@@ -178,8 +179,13 @@ class Inventory:
             # By the clock of the server that got it; one that is ahead of ours must not make it stay fresh for longer.
             self._publisher.report(replace(report, received_at=min(report.received_at, now)))
 
+    def configured_changed(self) -> None:
+        """Take note that the store does not have the nodes of the configuration as they are now."""
+        self._configured_told = False
+
     async def flush(self) -> None:
         """Keep in the store what has come in since the last time."""
+        await self._tell_configured()
         nodes = self._publisher.fleet.nodes
         reports, self._unkept = {key: each for key, each in self._unkept.items() if key in nodes}, {}
         if not reports:
@@ -191,6 +197,19 @@ class Inventory:
             self._unkept = {**reports, **self._unkept}
         else:
             self._health.was_written()
+
+    async def _tell_configured(self) -> None:
+        if self._configured_told:
+            return
+        settings = self._settings()
+        self._configured_told = True
+        try:
+            await self._store.tell_configured(
+                list(settings.nodes.values()), server=settings.server_id, at=to_milliseconds(self._clock())
+            )
+        except StoreUnavailable as error:
+            self._configured_told = False
+            self._health.failed_to_write(error)
 
 
 def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Node:

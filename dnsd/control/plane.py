@@ -196,6 +196,7 @@ class ControlPlane:
         fleet = build_fleet(settings, present.state, now=self.clock(), hold=present.hold)
         self.settings = settings
         self.publisher.replace(fleet)
+        self._inventory.configured_changed()
 
     def _rebuild(self, state: FleetState) -> Fleet:
         """Return a fleet anew; the reports that have come in are younger than those kept in the store."""
@@ -213,6 +214,7 @@ class ControlPlane:
     def restored(self, restoration: Restoration) -> None:
         """Tell of a store that had lost writes, and of what was written back."""
         self.store_health.diverged()
+        self._inventory.configured_changed()
         back = [drain.key.text for drain in restoration.drains] + [node.id for node in restoration.nodes]
         log.error(
             "the store had lost writes: it was found at revision %d where %d was known; written back: %s",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 
@@ -160,6 +161,16 @@ class DrainStore(Protocol):
 
         Returns:
             The reports, and the place to go on from. A place that is no longer known leads to every report.
+        """
+
+    async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
+        """Tell programs that read the store which nodes a server's configuration declares; the last word counts.
+
+        A store that none but dnsd reads has nobody to tell. dnsd itself never reads it back.
+
+        Args:
+            server: the id of the server that tells it.
+            at: instant.
         """
 
     async def heartbeat(self, consumer: Consumer) -> None:

@@ -154,6 +154,9 @@ class MemoryStore:
         found = await follow(read, self._bell, wait_seconds=wait_seconds)
         return found, str(self._reports_counted)
 
+    async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
+        """Nobody but dnsd reads this store."""
+
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself."""
         self._check_open()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dnsd.errors import StoreUnavailable
+from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.stores import schema, sqlite_statements
@@ -190,6 +191,9 @@ class SqliteStore:
             read, self._bell, wait_seconds=wait_seconds, poll_seconds=POLL_REPORTS_SECONDS, news=lambda each: each[0]
         )
         return found, str(place)
+
+    async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
+        """Nobody but dnsd reads this store."""
 
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself."""

@@ -57,6 +57,7 @@ class Keys:
         self.revision = tag + "revision"
         self.drains = tag + "drains"
         self.nodes = tag + "nodes"
+        self.configured = tag + "configured"
         self.reports = tag + "reports"
         self.consumers = tag + "consumers"
         self.changes = tag + "changes"
@@ -71,6 +72,7 @@ class Keys:
             self.revision: "string",
             self.drains: "hash",
             self.nodes: "hash",
+            self.configured: "string",
             self.reports: "hash",
             self.consumers: "hash",
             self.changes: "stream",
@@ -195,6 +197,11 @@ def read_report(text: str) -> Report:
         ValueError: this dnsd cannot read it.
     """
     return _read(Report.from_json, text)
+
+
+def write_configured(nodes: Iterable[Node], *, server: str, at: float) -> str:
+    """Return the nodes of a server's configuration as Redis keeps them for other programs."""
+    return dump({"server": server, "at": format_instant(at), "nodes": {node.id: node.to_json() for node in nodes}})
 
 
 def write_consumer(consumer: Consumer) -> str:

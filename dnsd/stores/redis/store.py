@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreRefused, StoreUnavailable
+from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.model.times import format_instant
@@ -301,6 +302,11 @@ class RedisStore:
 
         texts, now = await self._link.run(read, seconds=LOAD_SECONDS)
         return await self._understood(_read_reports(texts)), now
+
+    async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
+        """Tell readers of other programs which nodes a configuration declares."""
+        text = layout.write_configured(nodes, server=server, at=at)
+        await self._to_its_end(self._link.run(lambda client: client.set(self._keys.configured, text)))
 
     # --- consumers ----------------------------------------------------------------------------------------------
 
