@@ -234,11 +234,13 @@ async def site_of(
     clock: Clock | None = None,
     workers: FakeWorkers | None = None,
     heard: bool = True,
+    heard_at: float | None = None,
     **fields: Any,
 ) -> Site:
     """Return a plane over an open store.
 
     Args:
+        heard_at: instant at which the store was last read, by a server that starts without it.
         store: open; None: a new one.
         heard: heartbeats have been exchanged once.
         fields: of the settings.
@@ -254,6 +256,7 @@ async def site_of(
         store,
         await store.load(),
         observe_propagation=lags.append,
+        heard_at=heard_at,
         clock=lambda: clock.wall,
         steady=lambda: clock.steady,
     )
