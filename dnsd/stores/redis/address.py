@@ -82,7 +82,9 @@ class Address:
     @property
     def label(self) -> str:
         """What people call it: `redis 10.0.0.1:6379`, `redis fleet at 10.0.0.1:26379`."""
-        where = self.path or ", ".join(host_text(host) for host in self.hosts)
+        if self.path is not None:
+            return f"redis {self.path}" + (f", database {self.db}" if self.db else "")
+        where = ", ".join(host_text(host) for host in self.hosts) + (f"/{self.db}" if self.db else "")
         return f"redis {self.service} at {where}" if self.service else f"redis {where}"
 
 

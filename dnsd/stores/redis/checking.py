@@ -9,7 +9,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from dnsd.errors import StoreRefused
-from dnsd.stores.redis import layout
+from dnsd.stores.redis import layout, scripts
 
 
 async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
@@ -27,26 +27,16 @@ async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
     reason = _why_not_version(str(about.get("redis_version", "")))
     if reason is not None:
         raise StoreRefused(f"{label}: {reason}")
-    async with client.pipeline(transaction=True) as cut:
-        cut.get(keys.schema)
-        for key in keys.types:
-            cut.type(key)
-        schema, *types = await cut.execute(raise_on_error=False)
-    there: dict[str, str] = {}
-    for key, found in zip(keys.types, types, strict=True):
-        if isinstance(found, Exception):
-            raise found
-        if found == "none":
-            continue
+    types = await scripts.together(client, *(("TYPE", key) for key in keys.types))
+    there = {key: found for key, found in zip(keys.types, types, strict=True) if found != "none"}
+    for key, found in there.items():
         if found != keys.types[key]:
             raise StoreRefused(f"{label}: {layout.other_type(key, found)}")
-        there[key] = found
-    if isinstance(schema, Exception):
-        raise schema
+    schema = await client.get(keys.schema)
     if schema is None and not there.keys().isdisjoint(keys.written_by_dnsd_alone):
         raise StoreRefused(f"{label}: there are keys of this prefix without {keys.schema}: {layout.NOT_OURS}")
     if schema not in (None, layout.SCHEMA):
-        raise StoreRefused(f"{label}: {layout.other_schema(schema)}")
+        raise StoreRefused(f"{label}: {layout.other_schema(str(schema))}")
     if schema is None:
         await client.set(keys.schema, layout.SCHEMA, nx=True)
     return str(replication.get("role")) != "master"

@@ -16,16 +16,20 @@ from dnsd.errors import StoreRefused, StoreUnavailable
 
 CauseT = TypeVar("CauseT", bound=BaseException)
 
-# In what the server answers → what to tell. The first that fits counts. Scripts quote the answers to their commands.
+READ_ONLY = "against a read only replica"
+
+# In what the server answers → what to tell; the first that fits counts. The client library takes the first word off
+# some answers, and scripts wrap those to their commands, so that only what is in the middle is sure to be there.
 _PASSING: Sequence[tuple[str, str]] = (
-    ("READONLY", "it is a read-only replica and takes no writes: name the primary, or use redis+sentinel://"),
-    ("OOM command", "it is out of memory and takes no writes: raise its maxmemory, or free some"),
+    (READ_ONLY, "it is a read-only replica and takes no writes: name the primary, or use redis+sentinel://"),
+    ("used memory > 'maxmemory'", "it is out of memory and takes no writes: raise its maxmemory, or free some"),
     ("MISCONF", "it cannot save to its disk and takes no writes: see its log"),
     ("NOREPLICAS", "it takes no writes, since it has too few replicas (min-replicas-to-write)"),
-    ("MASTERDOWN", "it is a replica that has lost its primary"),
-    ("CLUSTERDOWN", "its cluster is down"),
-    ("Redis is loading", "it is loading its data"),
-    ("Redis is busy", "a script keeps it busy"),
+    ("Link with MASTER is down", "it is a replica that has lost its primary"),
+    ("cluster is down", "its cluster is down"),
+    ("Hash slot not served", "its cluster has no node for these keys"),
+    ("is loading the dataset", "it is loading its data"),
+    ("busy running a script", "a script keeps it busy"),
     ("equal or smaller than the target stream", "its keys contradict each other: some were removed by hand"),
     ("max number of clients", "it takes no more clients (maxclients)"),
 )
@@ -34,9 +38,8 @@ _PASSING: Sequence[tuple[str, str]] = (
 _LASTING: Sequence[tuple[str, str]] = (
     ("Authentication required", "it asks for a password: put one into the URL"),
     ("without any password", "it asks for no password, but the URL has one"),
-    ("called without", "it asks for no password, but the URL has one"),
-    ("NOPERM", "its user may not do all that dnsd needs"),
     ("no permissions", "its user may not do all that dnsd needs"),
+    ("can't access", "its user may not do all that dnsd needs"),
     ("WRONGTYPE", "a key has another type than dnsd's: use another prefix, or move the key away"),
     ("SELECT is not allowed in cluster mode", "a cluster has no database but 0"),
     ("DB index is out of range", "it has no database of that number"),

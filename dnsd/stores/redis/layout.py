@@ -36,8 +36,8 @@ _NUMBERS = 2**20
 
 ValueT = TypeVar("ValueT")
 
-Fields = Mapping[str, str]
-Entry = tuple[str, Fields]
+# As scripts answer: an id, and names and values in turn.
+Entry = Sequence[Any]
 
 
 # What to do about keys that dnsd did not write.
@@ -99,11 +99,16 @@ def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
+def fields_of(entry: Entry) -> dict[str, str]:
+    """Return the fields of an entry of a stream."""
+    return dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+
+
 def read_state(
     revision: str | None,
-    nodes: Mapping[str, str],
-    drains: Mapping[str, str],
-    reports: Mapping[str, str],
+    nodes: Sequence[str],
+    drains: Sequence[str],
+    reports: Sequence[str],
     last: Sequence[Entry],
 ) -> FleetState:
     """Read a cut: the values of the hashes, and the last entry of the change stream if there is one.
@@ -115,10 +120,10 @@ def read_state(
     at_revision = bool(last) and last[0][0] == f"{number}-0"
     return FleetState(
         revision=number,
-        nodes={node.id: node for node in map(_node, nodes.values())},
-        drains={drain.key: drain for drain in map(_drain, drains.values())},
-        reports={report.node: report for report in map(read_report, reports.values())},
-        mark=last[0][1].get("mark", "") if at_revision else "",
+        nodes={node.id: node for node in map(_node, nodes)},
+        drains={drain.key: drain for drain in map(_drain, drains)},
+        reports={report.node: report for report in map(read_report, reports)},
+        mark=fields_of(last[0]).get("mark", "") if at_revision else "",
     )
 
 
@@ -128,7 +133,7 @@ def read_change(entry: Entry) -> ChangeRecord:
     Raises:
         ValueError: this dnsd cannot read it.
     """
-    fields = entry[1]
+    fields = fields_of(entry)
     try:
         entity = Entity(fields["entity"])
         text = fields["value"]
@@ -163,7 +168,7 @@ def write_history(history: Iterable[HistoryEntry]) -> list[str]:
 def read_history(entry: Entry) -> tuple[HistoryEntry, int]:
     """Read an entry of the history stream, and its cursor."""
     revision, _, number = entry[0].partition("-")
-    return _read(HistoryEntry.from_json, entry[1].get("entry", "")), int(revision) * _NUMBERS + int(number)
+    return _read(HistoryEntry.from_json, fields_of(entry).get("entry", "")), int(revision) * _NUMBERS + int(number)
 
 
 def history_id_before(cursor: int | None) -> str | None:

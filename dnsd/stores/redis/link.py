@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import MovedError, ReadOnlyError
+from redis.exceptions import MovedError
 
 from dnsd.errors import StoreUnavailable
 from dnsd.stores.redis import faults
@@ -145,7 +145,7 @@ class Link:
         if isinstance(error, MovedError):
             self._moved_to = self._place_of(error)
         unavailable = faults.unavailable(self._label, error)
-        elsewhere = isinstance(error, MovedError) or (isinstance(error, ReadOnlyError) and not connected.is_replica)
+        elsewhere = isinstance(error, MovedError) or (faults.READ_ONLY in str(error) and not connected.is_replica)
         if connected is self._connected and (elsewhere or isinstance(error, faults.LOST)):
             await self._down(unavailable)
         return unavailable

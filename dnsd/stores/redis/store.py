@@ -105,13 +105,14 @@ class RedisStore:
         keys = self._keys
 
         async def read(client: Redis) -> list[Any]:
-            async with client.pipeline(transaction=True) as cut:
-                cut.get(keys.revision)
-                cut.hgetall(keys.nodes)
-                cut.hgetall(keys.drains)
-                cut.hgetall(keys.reports)
-                cut.xrevrange(keys.changes, count=1)
-                return await cut.execute()
+            return await scripts.together(
+                client,
+                ("GET", keys.revision),
+                ("HVALS", keys.nodes),
+                ("HVALS", keys.drains),
+                ("HVALS", keys.reports),
+                ("XREVRANGE", keys.changes, "+", "-", "COUNT", "1"),
+            )
 
         found = await self._link.run(read, seconds=LOAD_SECONDS)
         # A thread: the values of a large fleet take a while to be read, and answers to others must not wait for it.
@@ -204,19 +205,20 @@ class RedisStore:
         keys, place = self._keys, f"{min(max(after, 0), MAX_INTEGER)}"
 
         async def read(client: Redis) -> list[Any]:
-            async with client.pipeline(transaction=True) as cut:
-                cut.get(keys.revision)
-                cut.xrange(keys.changes, count=1)
-                cut.xrange(keys.changes, f"{place}-0", f"{place}-0")
-                cut.xrange(keys.changes, f"{place}-1", count=limit)
-                return await cut.execute()
+            return await scripts.together(
+                client,
+                ("GET", keys.revision),
+                ("XRANGE", keys.changes, "-", "+", "COUNT", "1"),
+                ("XRANGE", keys.changes, f"{place}-0", f"{place}-0"),
+                ("XRANGE", keys.changes, f"{place}-1", "+", "COUNT", str(limit)),
+            )
 
         number, first, own, following = await self._link.run(read)
         revision = int(number or 0)
         if after > revision:
             raise StoreDiverged(f"{self._label}: it is at revision {revision}, before {after}")
         floor = int(first[0][0].partition("-")[0]) - 1 if first else revision
-        there = own[0][1].get("mark") if own else None
+        there = layout.fields_of(own[0]).get("mark") if own else None
         if mark and (there not in (None, "", mark) if own else after > floor):
             raise StoreDiverged(f"{self._label}: it has another revision {after}, or none of that number")
         records = await self._understood(_read_changes(following))
@@ -238,18 +240,16 @@ class RedisStore:
             return (), None
 
         async def read(client: Redis) -> Sequence[layout.Entry]:
-            found: Any
-            # One more than asked for tells whether another page follows.
+            key, count = self._keys.history, str(limit + 1)  # one more than asked for tells of another page
             if node is None:
-                found = await client.xrevrange(self._keys.history, newest, count=limit + 1)
+                (found,) = await scripts.together(client, ("XREVRANGE", key, newest, "-", "COUNT", count))
                 return list(found)
             top, bottom = layout.history_member_before(node, before), f"[{node}/"
-            found = await client.zrevrangebylex(self._keys.history_of_nodes, top, bottom, start=0, num=limit + 1)
-            async with client.pipeline(transaction=False) as reads:
-                for member in found:
-                    each = layout.history_id_of_member(member)
-                    reads.xrange(self._keys.history, each, each)
-                return [entry for entries in await reads.execute() for entry in entries]
+            index = ("ZREVRANGEBYLEX", self._keys.history_of_nodes, top, bottom, "LIMIT", "0", count)
+            (members,) = await scripts.together(client, index)
+            ids = [layout.history_id_of_member(member) for member in members]
+            found = await scripts.together(client, *(("XRANGE", key, each, each) for each in ids))
+            return [entry for entries in found for entry in entries]
 
         entries = await self._link.run(read)
         told = await self._understood(_read_history(entries))
@@ -286,17 +286,19 @@ class RedisStore:
         keys = self._keys
 
         async def read(client: Redis) -> tuple[Sequence[str | None], str]:
-            async with client.pipeline(transaction=True) as cut:
-                cut.xrevrange(keys.reported, count=1)
-                cut.xrange(keys.reported, place or NOWHERE, place or NOWHERE)
-                cut.xrange(keys.reported, place or NOWHERE)
-                last, own, since = await cut.execute()
+            last, own, since = await scripts.together(
+                client,
+                ("XREVRANGE", keys.reported, "+", "-", "COUNT", "1"),
+                ("XRANGE", keys.reported, place or NOWHERE, place or NOWHERE),
+                ("XRANGE", keys.reported, place or NOWHERE, "+"),
+            )
             now: str = last[0][0] if last else NOWHERE
             texts: Any = ()
             if place is None or (not own and place not in (NOWHERE, now)):
                 texts = await client.hvals(keys.reports)
             elif place != now:
-                nodes = {node: None for entry, fields in since if entry != place for node in fields["nodes"].split()}
+                fields = [layout.fields_of(entry) for entry in since if entry[0] != place]
+                nodes = dict.fromkeys(node for each in fields for node in each["nodes"].split())
                 texts = await client.hmget(keys.reports, list(nodes))
             return texts, now
 
@@ -312,13 +314,12 @@ class RedisStore:
 
     async def heartbeat(self, consumer: Consumer) -> None:
         """Keep what a consumer says of itself, and tell those who wait for it."""
+        said = ("HSET", self._keys.consumers, consumer.id, layout.write_consumer(consumer))
+        progress = ("XADD", self._keys.progress, "MAXLEN", "~", str(layout.PROGRESS_KEPT), "*")
+        fields = ("consumer", consumer.id, "applied", str(consumer.applied))
 
         async def write(client: Redis) -> None:
-            async with client.pipeline(transaction=True) as step:
-                step.hset(self._keys.consumers, consumer.id, layout.write_consumer(consumer))
-                fields: dict[Any, Any] = {"consumer": consumer.id, "applied": str(consumer.applied)}
-                step.xadd(self._keys.progress, fields, maxlen=layout.PROGRESS_KEPT, approximate=True)
-                await step.execute()
+            await scripts.together(client, said, (*progress, *fields))
 
         await self._to_its_end(self._link.run(write))
 
@@ -386,11 +387,10 @@ class RedisStore:
         bells = {keys.changes: self._changed, keys.reported: self._reported, keys.progress: self._progressed}
         try:
             places: dict[Any, Any] = {}
-            async with asyncio.timeout(ANSWER_SECONDS), client.pipeline(transaction=False) as tails:
-                for key in bells:
-                    tails.xrevrange(key, count=1)
-                for key, last in zip(bells, await tails.execute(), strict=True):
-                    places[key] = last[0][0] if last else NOWHERE
+            async with asyncio.timeout(ANSWER_SECONDS):
+                tails = await scripts.together(client, *(("XREVRANGE", key, "+", "-", "COUNT", "1") for key in bells))
+            for key, last in zip(bells, tails, strict=True):
+                places[key] = last[0][0] if last else NOWHERE
             self._ring()  # what came before the places were known is for those who wait to find
             while True:
                 async with asyncio.timeout(LISTEN_SECONDS + ANSWER_SECONDS):
