@@ -142,11 +142,13 @@ class Link:
 
         The link goes down where the connection is lost, and where another server is the primary by now.
         """
+        if connected is not self._connected:
+            return self._again()  # somebody else found out first, and why; this call only saw the connection close
         if isinstance(error, MovedError):
             self._moved_to = self._place_of(error)
         unavailable = faults.unavailable(self._label, error)
         elsewhere = isinstance(error, MovedError) or (faults.READ_ONLY in str(error) and not connected.is_replica)
-        if connected is self._connected and (elsewhere or isinstance(error, faults.LOST)):
+        if elsewhere or isinstance(error, faults.LOST):
             await self._down(unavailable)
         return unavailable
 
@@ -181,11 +183,12 @@ class Link:
             found = await self._dial()
         except StoreUnavailable:
             return  # the replica still serves those who read
-        if found.is_replica or self._connected is not before:
-            await found.close()
-            return
-        await self._down(StoreUnavailable(f"{self._label}: moving to the primary"))
-        self._up(found)
+        async with self._turn:  # no call is on its way: for nobody is this an outage
+            takes_place = not found.is_replica and self._connected is before
+            if takes_place:
+                self._on_down()
+                self._up(found)
+        await (before if takes_place else found).close()
 
     async def _connect(self) -> None:
         try:

@@ -30,7 +30,7 @@ from dnsd.stores.rules import MAX_INTEGER, check_commit, check_history_limit, ch
 log = logging.getLogger(__name__)
 
 # How long the call for news waits before it asks again, so that a server that is gone is noticed. Unit: seconds.
-LISTEN_SECONDS = 5.0
+LISTEN_SECONDS = 2.0
 
 # How long replicas have to take a commit, where some must. Unit: seconds.
 REPLICA_SECONDS = 1.0

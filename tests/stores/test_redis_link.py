@@ -1,0 +1,282 @@
+"""Finding the Redis that takes writes, losing it, and finding it again."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from dnsd.errors import StoreRefused, StoreUnavailable
+from dnsd.stores.base import DrainStore
+from dnsd.stores.redis import link
+from tests.stores.redis_stores import opened, refusal, store_at
+from tests.stores.samples import put_drain
+from tests.support.redis import RedisServer, redis_server, shared_redis
+from tests.support.relay import relay_to
+from tests.support.sentinels import sentinel_fleet
+from tests.support.servers import PATIENCE_SECONDS, free_port
+
+# While the link is down a call fails without asking anybody; this much more than that is a busy machine. Unit: seconds.
+AT_ONCE_SECONDS = 0.25
+
+
+async def eventually(call: Callable[[], Awaitable[object]]) -> float:
+    """Call until it works; return how long that took, in seconds."""
+    began = time.monotonic()
+    while True:
+        try:
+            await call()
+        except StoreUnavailable:
+            assert time.monotonic() - began < PATIENCE_SECONDS
+            await asyncio.sleep(0.01)
+        else:
+            return time.monotonic() - began
+
+
+async def fails_at_once(store: DrainStore) -> None:
+    """See that every kind of call fails without a wait."""
+    began = time.monotonic()
+    for call in (store.load(), put_drain(store, 0), store.changes(after=0, wait_seconds=60), store.consumers()):
+        with pytest.raises(StoreUnavailable):
+            await call
+    assert time.monotonic() - began < AT_ONCE_SECONDS
+
+
+async def test_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    """Those who wait learn at once; calls fail at once; then it is found again without anybody's doing."""
+    with redis_server(tmp_path, append_only=True) as server:
+        async with opened(server.url) as store:
+            await put_drain(store, 0)
+            waiting = asyncio.create_task(store.changes(after=1, wait_seconds=60))
+            await asyncio.sleep(0.05)
+            server.kill()
+            with pytest.raises(StoreUnavailable):
+                await waiting
+            await fails_at_once(store)
+            server.start()
+            await eventually(store.load)
+            assert await put_drain(store, 1) == 2
+            assert [record.revision for record in await store.changes(after=0)] == [1, 2]
+
+
+async def test_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that finds out takes its time; those after it fail at once; then it goes on."""
+    monkeypatch.setattr(link, "DIAL_SECONDS", 0.2)
+    with redis_server(tmp_path) as server:
+        async with opened(server.url) as store:
+            await put_drain(store, 0)
+            server.pause()
+            with pytest.raises(StoreUnavailable, match="does not answer in time"):
+                await store.load()
+            await fails_at_once(store)
+            server.resume()
+            await eventually(store.load)
+            assert await put_drain(store, 1) == 2
+
+
+async def test_a_server_that_is_not_there_is_found_when_it_comes(tmp_path: Path) -> None:
+    """Opening fails, and says so; the store goes on trying."""
+    port = free_port()
+    store = store_at(f"redis://127.0.0.1:{port}")
+    try:
+        with pytest.raises(StoreUnavailable, match="it cannot be reached: Connection refused"):
+            await store.open()
+        await fails_at_once(store)
+        with redis_server(tmp_path, port=port):
+            await eventually(store.load)
+            assert await put_drain(store, 0) == 1
+    finally:
+        await store.close()
+
+
+async def test_retries_are_spread_and_slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first delay they double up to the last one, each less a random part."""
+    delays: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        delays.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    store = store_at(f"redis://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreUnavailable):
+        await store.open()
+    while len(delays) < 12:
+        await sleep(0.001)
+    await store.close()
+    full = [min(link.FIRST_RETRY_SECONDS * 2**turn, link.LAST_RETRY_SECONDS) for turn in range(len(delays))]
+    assert all(most / 2 <= delay <= most for delay, most in zip(delays, full, strict=True))
+    assert len(set(delays)) > 6
+
+
+async def test_replies_that_break_off_never_mislead(tmp_path: Path) -> None:
+    """Connections that end after any number of bytes: each call says what is true, or that it failed."""
+    with redis_server(tmp_path) as server, relay_to(server.port) as relay:
+        async with opened(relay.url) as store, opened(server.url) as truth:
+            revision = 0
+            failed = 0
+            for after_bytes in [*range(0, 40, 3), *range(40, 1200, 60)]:
+                relay.cut_within_replies(after_bytes)
+                try:
+                    for _ in range(3):
+                        assert await store.load() == await truth.load()
+                        assert [each.revision for each in await store.changes(after=0)] == list(range(1, revision + 1))
+                        revision = await put_drain(store, revision, node=f"edge-{revision}")
+                except StoreUnavailable:
+                    failed += 1
+                relay.heal()
+                await eventually(store.load)
+                found = await store.load()
+                # What was not acknowledged may be written, and as a whole then.
+                assert found.revision in (revision, revision + 1)
+                revision = found.revision
+                assert len(found.drains) == revision == len((await store.history())[0])
+            assert failed > 10
+
+
+async def test_a_unix_socket_is_an_address() -> None:
+    """With the same keys behind it."""
+    server = shared_redis()
+    async with opened(server.unix_url, prefix="by-socket") as one, opened(server.url, prefix="by-socket") as other:
+        await put_drain(one, 0)
+        assert (await other.load()).revision == 1
+
+
+async def test_databases_and_prefixes_are_apart() -> None:
+    """One Redis for several fleets."""
+    server = shared_redis()
+    async with opened(f"redis://127.0.0.1:{server.port}/5", prefix="apart") as one:
+        await put_drain(one, 0)
+        for url, prefix in ((f"redis://127.0.0.1:{server.port}/6", "apart"), (f"{one.label[6:]}", "apart2")):
+            async with opened(url if "://" in url else f"redis://{url}", prefix=prefix) as other:
+                assert (await other.load()).revision == 0
+
+
+async def test_of_several_hosts_the_primary_is_used(tmp_path: Path) -> None:
+    """A replica and a dead host are passed over; when the primary is gone and the replica promoted, that one is."""
+    with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary) as replica:
+        url = f"redis://127.0.0.1:{free_port()},127.0.0.1:{replica.port},127.0.0.1:{primary.port}/0"
+        async with opened(url, min_replicas=1) as store:
+            await put_drain(store, 0)
+            primary.kill()
+            with pytest.raises(StoreUnavailable):
+                await store.load()
+            replica.cli("replicaof", "no", "one")
+            await eventually(store.load)
+            assert (await store.load()).revision == 1
+            with pytest.raises(StoreUnavailable, match="it is written, but 0 of 1 replicas have it"):
+                await put_drain(store, 1)
+
+
+async def test_a_primary_that_becomes_a_replica_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that leads to another server by now: the refused write makes us look again."""
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.05)
+    with redis_server(tmp_path / "a") as old, redis_server(tmp_path / "b") as new, relay_to(old.port) as relay:
+        async with opened(relay.url) as store:
+            await put_drain(store, 0)
+            new.cli("replicaof", "127.0.0.1", str(old.port))
+            await eventually(lambda: _in_step(new))
+            new.cli("replicaof", "no", "one")
+            old.cli("replicaof", "127.0.0.1", str(new.port))
+            with pytest.raises(StoreUnavailable, match="read-only replica"):
+                await put_drain(store, 1)
+            await eventually(store.load)  # what is there can be read
+            old.cli("replicaof", "no", "one")
+            await eventually(lambda: put_drain(store, 1))
+
+
+async def _in_step(replica: RedisServer) -> None:
+    if "master_link_status:up" not in replica.cli("info", "replication"):
+        raise StoreUnavailable("not in step")
+
+
+async def test_sentinels_lead_to_the_primary(tmp_path: Path) -> None:
+    """And to the next one when it dies; what was acknowledged with a replica is there."""
+    with sentinel_fleet(tmp_path, replicas=2) as fleet:
+        assert "no sentinel that can be reached knows a primary of 'other'" in await refusal(
+            fleet.url.replace("/fleet/", "/other/"), StoreUnavailable
+        )
+        async with opened(fleet.url, min_replicas=1) as store:
+            for revision in range(5):
+                await put_drain(store, revision, node=f"edge-{revision}")
+            fleet.present_master().kill()
+            with pytest.raises(StoreUnavailable):
+                await store.load()
+            await eventually(store.load)
+            assert len((await store.load()).drains) == 5
+            assert await put_drain(store, 5) == 6
+
+
+async def test_a_cluster_leads_to_the_node_with_our_slot(tmp_path: Path) -> None:
+    """Whichever of its nodes the URL names; and every script keeps to one slot."""
+    with (
+        redis_server(tmp_path / "a", options=_clustered()) as one,
+        redis_server(tmp_path / "b", options=_clustered()) as two,
+    ):
+        two.cli("cluster", "addslotsrange", "0", "16383")
+        bus_port = two.options[-1]
+        one.cli("cluster", "meet", "127.0.0.1", str(two.port), bus_port)
+        await eventually(lambda: _settled(one))
+        async with opened(one.url) as store, opened(two.url) as other:
+            assert await put_drain(store, 0) == 1
+            assert (await other.load()).drains == (await store.load()).drains
+            assert [record.revision for record in await store.changes(after=0, wait_seconds=1)] == [1]
+        assert "a cluster has no database but 0" in await refusal(f"redis://127.0.0.1:{one.port}/1", StoreRefused)
+
+
+def _clustered() -> tuple[str, ...]:
+    return ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+
+
+async def _settled(node: RedisServer) -> None:
+    if "cluster_state:ok" not in node.cli("cluster", "info"):
+        raise StoreUnavailable("not settled")
+
+
+async def test_tls_is_checked(tmp_path: Path) -> None:
+    """With the authority that signed the server's certificate; not with the system's, and not without TLS."""
+    cert, key = _certificate(tmp_path)
+    port = free_port()
+    options = (
+        "--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key), "--tls-auth-clients", "no",
+    )  # fmt: skip
+    with redis_server(tmp_path / "redis", options=options):
+        async with opened(f"rediss://127.0.0.1:{port}/0?ca={cert}") as store:
+            assert await put_drain(store, 0) == 1
+        assert "its certificate is not trusted" in await refusal(f"rediss://127.0.0.1:{port}/0", StoreRefused)
+        assert ": " in await refusal(f"redis://127.0.0.1:{port}/0", StoreUnavailable)
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """Leave a certificate for 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
+    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_path, key_path
