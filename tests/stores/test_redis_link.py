@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable
@@ -226,7 +227,8 @@ async def test_a_cluster_leads_to_the_node_with_our_slot(tmp_path: Path) -> None
         two.cli("cluster", "addslotsrange", "0", "16383")
         bus_port = two.options[-1]
         one.cli("cluster", "meet", "127.0.0.1", str(two.port), bus_port)
-        await eventually(lambda: _settled(one))
+        for node in (one, two):
+            await eventually(functools.partial(_settled, node))
         async with opened(one.url) as store, opened(two.url) as other:
             assert await put_drain(store, 0) == 1
             assert (await other.load()).drains == (await store.load()).drains

@@ -61,27 +61,40 @@ def unavailable(label: str, error: BaseException) -> StoreUnavailable:
     if isinstance(error, StoreUnavailable):
         return error
     text = _first_line(str(error))
+    lasting = _lasting(error, text)
+    if lasting is not None:
+        return StoreRefused(f"{label}: {lasting}")
+    return StoreUnavailable(f"{label}: {_passing(error, text)}")
+
+
+def _lasting(error: BaseException, text: str) -> str | None:
+    """Return the words for what stays until somebody changes a configuration; None: it may pass."""
     for sign, words in _LASTING:
         if sign in text:
-            return StoreRefused(f"{label}: {words} ({text})")
+            return f"{words} ({text})"
     if isinstance(error, exceptions.AuthenticationError):
-        return StoreRefused(f"{label}: it does not accept the user or password of the URL")
+        return "it does not accept the user or password of the URL"
     certificate = _cause(error, ssl.SSLCertVerificationError)
-    if certificate is not None:
-        return StoreRefused(f"{label}: its certificate is not trusted: {certificate.verify_message}")
+    return None if certificate is None else f"its certificate is not trusted: {certificate.verify_message}"
+
+
+def _passing(error: BaseException, text: str) -> str:
+    """Return the words for what may pass."""
     for sign, words in _PASSING:
         if sign in text:
-            return StoreUnavailable(f"{label}: {words}")
+            return words
+    if isinstance(error, exceptions.MovedError):
+        return f"its cluster has these keys on {error.host}:{error.port}"
     if isinstance(error, (TimeoutError, exceptions.TimeoutError)):
-        return StoreUnavailable(f"{label}: it does not answer in time")
+        return "it does not answer in time"
     network = _cause(error, OSError)
     if network is not None:
-        return StoreUnavailable(f"{label}: it cannot be reached: {_words_of(network)}")
+        return f"it cannot be reached: {_words_of(network)}"
     if isinstance(error, exceptions.InvalidResponse):
-        return StoreUnavailable(f"{label}: what answers there does not speak the protocol of Redis")
+        return "what answers there does not speak the protocol of Redis"
     if isinstance(error, ValueError):
-        return StoreUnavailable(f"{label}: it holds a value that this dnsd cannot read ({error!r})")
-    return StoreUnavailable(f"{label}: {text or type(error).__name__}")
+        return f"it holds a value that this dnsd cannot read ({error!r})"
+    return text or type(error).__name__
 
 
 def _cause(error: BaseException | None, kind: type[CauseT]) -> CauseT | None:

@@ -38,6 +38,9 @@ REPLICA_SECONDS = 1.0
 # What a cut of a large fleet may take. Unit: seconds.
 LOAD_SECONDS = 30.0
 
+# How often it is looked whether the store still is where a caller that waits has seen it. Unit: seconds.
+POLL_CHANGES_SECONDS = 1.0
+
 # The place before the first entry of a stream.
 NOWHERE = "0-0"
 
@@ -199,7 +202,8 @@ class RedisStore:
         async def read() -> tuple[ChangeRecord, ...]:
             return await self._changes_after(after, mark, limit)
 
-        return await follow(read, self._changed, wait_seconds=wait_seconds)
+        # A server that was flushed, or put back to a backup, rings no bell.
+        return await follow(read, self._changed, wait_seconds=wait_seconds, poll_seconds=POLL_CHANGES_SECONDS)
 
     async def _changes_after(self, after: int, mark: str, limit: int) -> tuple[ChangeRecord, ...]:
         keys, place = self._keys, f"{min(max(after, 0), MAX_INTEGER)}"
