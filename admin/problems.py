@@ -144,14 +144,14 @@ def problem_response(error: Exception, backend: Backend) -> web.Response:
         return _response(error.kind, error.detail, errors=error.errors, headers=error.headers)
     if isinstance(error, web.HTTPException):
         return _of_http(error)
-    kind = KIND_OF.get(type(error))
+    kind = next((KIND_OF[each] for each in type(error).__mro__ if each in KIND_OF), None)
     if kind is None:
         log.error("a request failed", exc_info=error)
         return _response(INTERNAL_ERROR, "The server's log says why.")
     if isinstance(error, RequestError):
         return _of_request(kind, error, backend)
     if kind is STORE_UNAVAILABLE:
-        log.warning("a request met an unavailable store: %s", error)
+        log.debug("a request met an unavailable store: %s", error)  # the outage itself is logged where it is noted
         return _response(kind, str(error) or kind.title, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     return _response(kind, str(error), revision=backend.revision)
 

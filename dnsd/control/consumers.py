@@ -115,6 +115,10 @@ class Consumers:
         await self._read_others()
         await self._say()
 
+    async def look(self) -> None:
+        """Read how far the others are; while the store is away, what was read last stands."""
+        await self._read_others()
+
     async def _say(self) -> None:
         own = self._own()
         self._written.append(to_milliseconds(own.seen_at))

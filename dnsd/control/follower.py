@@ -63,11 +63,13 @@ class Follower:
     async def run(self) -> None:
         """Follow the store until cancelled; an outage is waited out."""
         retry_seconds = FIRST_RETRY_SECONDS
+        wait_seconds = 0.0  # the first answer tells that the store is there; it must not wait for a change
         while True:
             try:
-                await self._take_changes(wait_seconds=WAIT_SECONDS)
-                retry_seconds = FIRST_RETRY_SECONDS
+                await self._take_changes(wait_seconds=wait_seconds)
+                retry_seconds, wait_seconds = FIRST_RETRY_SECONDS, WAIT_SECONDS
             except StoreUnavailable as error:
+                wait_seconds = 0.0
                 self._health.failed_to_read(error)
                 await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))
                 retry_seconds = min(retry_seconds * 2, LAST_RETRY_SECONDS)

@@ -312,7 +312,8 @@ class ControlPlane:
         return self._explainer.explain(question_of(name, rdtype, client), now=self.clock())
 
     async def consumers(self) -> list[ConsumerInfo]:
-        """Return every consumer."""
+        """Return every consumer, as the store has them now; while it is away, as they were last read."""
+        await self._consumers.look()
         return self._consumers.infos()
 
     async def history(

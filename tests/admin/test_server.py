@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 
 import pytest
 
 from admin.app import make_app
-from admin.problems import KIND_OF, SECURITY_HEADERS
+from admin.problems import KIND_OF, SECURITY_HEADERS, problem_response
 from admin.routes import ROUTES
 from admin.server import AdminServer
-from dnsd.errors import DnsdError, RequestError, StartError
+from dnsd.errors import DnsdError, RequestError, StartError, StoreRefused, StoreUnavailable
 from tests.admin.fakebackend import FakeBackend
 from tests.admin.site import Site, until
 
@@ -107,3 +108,12 @@ def test_every_error_of_a_request_has_a_status() -> None:
         assert issubclass(kind, RequestError)
         assert KIND_OF[kind].id == kind.id
         assert 400 <= KIND_OF[kind].status < 500
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreRefused("wrong password")])
+async def test_every_error_of_a_store_that_cannot_be_used_is_503(site: Site, error: StoreUnavailable) -> None:
+    """Whether waiting helps or not, the caller is told why, and that it is the store."""
+    response = problem_response(error, site.backend)
+    assert response.status == 503
+    problem = json.loads(response.text or "")
+    assert (problem["id"], problem["detail"]) == ("store-unavailable", str(error))
