@@ -1,4 +1,5 @@
-# dnsd: what a developer or a first-time user runs. `make run` and `make test` need nothing prepared beforehand.
+# dnsd: what a developer or a first-time user runs. `make run`, `make fleet` and `make test` need nothing prepared
+# beforehand.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,10 +9,15 @@ CONFIG ?= config.example.toml
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run setup setup-test test lint types format bench clean
+.PHONY: run fleet setup setup-test test lint types format bench clean
 
 run: setup
 	@scripts/run-example $(BIN)/dnsd $(CONFIG)
+
+# Three servers that share a Redis. FLEET="--redis-port 6391" and the like: see scripts/run-fleet --help.
+fleet: setup
+	@scripts/provide-programs "make fleet" redis-server redis-server redis-cli redis-tools
+	@$(BIN)/python scripts/run-fleet $(BIN)/dnsd $(CONFIG) $(FLEET)
 
 setup: $(VENV)/.installed
 

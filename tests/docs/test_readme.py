@@ -8,19 +8,17 @@ from pathlib import Path
 import pytest
 
 from dnsd.config.loading import load_settings
-from tests.docs.example import ROOT, example, same_output, session_of
+from tests.docs.example import ROOT, example
+from tests.docs.sessions import check_session, same_output, session_of
 
 README = ROOT / "README.md"
 
 
 def test_the_sessions_of_the_documents_are_true(tmp_path: Path) -> None:
     """Each command of the README, copied line by line after `make run`, prints what the README says."""
-    steps = session_of(README)
-    assert len(steps) >= 10
+    assert len(session_of(README)) >= 10
     with example(tmp_path) as server:
-        for step in steps:
-            printed = server.shell(step.command)
-            assert same_output(step.output, printed), f"$ {step.command}\n{printed}\nbut README says\n{step.output}"
+        check_session(README, server.shell)
 
 
 def test_run_example_says_what_to_try_and_becomes_the_server(tmp_path: Path) -> None:
