@@ -31,6 +31,10 @@ FORGOTTEN_SECONDS = 86_400.0
 # tell of it wakes them at once. Unit: seconds.
 LOOK_SECONDS = 0.5
 
+# One that is taken as gone is removed from the store, once this server itself has seen it say nothing for so long:
+# whose clock is wrong is not known. Unit: seconds.
+WATCHED_SECONDS = 3_600.0
+
 # Heartbeats of our own that are told from those of another server with our id. Unit: heartbeats.
 HEARTBEATS_REMEMBERED = 64
 
@@ -78,6 +82,7 @@ class Consumers:
         self._read: tuple[Consumer, ...] = ()
         self._others: tuple[Consumer, ...] = ()
         self._heard_at: dict[str, float] = {}
+        self._same_since: dict[str, float] = {}  # on the steady clock
         self._applied: dict[str, deque[tuple[int, float]]] = {}
         self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
         self._told_of_namesake = False
@@ -114,6 +119,20 @@ class Consumers:
         # Read first: after the write, the store has our own word even where somebody else uses our id.
         await self._read_others()
         await self._say()
+        await self._forget_gone()
+
+    async def _forget_gone(self) -> None:
+        """Remove from the store who is taken as gone, so that routers that come and go do not fill it."""
+        now = self._steady()
+        for each in self._others:
+            watched = now - self._same_since.get(each.id, now) >= WATCHED_SECONDS
+            if watched and self._silent_seconds(each) >= FORGOTTEN_SECONDS:
+                try:
+                    await self._store.forget_consumer(each.id)
+                except StoreUnavailable as error:
+                    self._health.failed_to_write(error)
+                    return
+                log.info("%s (%s) has been silent for a day and is forgotten", each.id, each.kind)
 
     async def look(self) -> None:
         """Read how far the others are; while the store is away, what was read last stands."""
@@ -215,6 +234,8 @@ class Consumers:
             # By our own clock: theirs may be set differently.
             if before.get(each.id, each.seen_at) != each.seen_at:
                 self._heard_at[each.id] = now
+            if before.get(each.id) != each.seen_at:
+                self._same_since[each.id] = self._steady()
             steps = self._applied.setdefault(each.id, deque(maxlen=STEPS_REMEMBERED))
             if steps and steps[-1][0] > each.applied:
                 steps.clear()  # it began anew

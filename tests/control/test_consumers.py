@@ -116,3 +116,26 @@ async def test_a_server_is_not_taken_for_another_after_a_restart_or_an_outage() 
         again.store.writes_fail = writes_fail
         await again.beat()
     assert [each.id for each in await again.plane.consumers()] == ["ns1"]
+
+
+async def test_one_that_is_gone_for_a_day_is_removed() -> None:
+    """Only once this server has watched its silence for an hour itself: a clock may be wrong, its or ours."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall - 86_400)
+    await site.beat()
+    site.clock.advance(3_599)
+    await site.beat()
+    assert [each.id for each in await site.store.consumers()] == ["lb-1", "ns1"]
+    site.clock.advance(1)
+    await site.beat()
+    assert [each.id for each in await site.store.consumers()] == ["ns1"]
+
+
+async def test_one_that_speaks_now_and_then_is_kept() -> None:
+    """However long ago its clock says that was."""
+    site = await site_of()
+    for beat in range(30):
+        await tell(site, 0, seen_at=site.clock.wall - 10 * 86_400 + beat)
+        await site.beat()
+        site.clock.advance(3_500)
+    assert [each.id for each in await site.store.consumers()] == ["lb-1", "ns1"]

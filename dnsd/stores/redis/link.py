@@ -257,10 +257,11 @@ class Link:
 
     async def _ask_sentinels(self) -> Host:
         service = self._address.service or ""
-        options = _options(self._address.sentinel, None)
+        # Each of them has its time, so that one that hangs does not hide the others.
+        options = {**_options(self._address.sentinel, None), "socket_timeout": DIAL_SECONDS}
         sentinel = Sentinel(self._address.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(DIAL_SECONDS * len(self._address.hosts)):
+            async with asyncio.timeout(2 * DIAL_SECONDS * len(self._address.hosts)):
                 host, port = await sentinel.discover_master(service)
         except MasterNotFoundError as error:
             raise StoreUnavailable(
