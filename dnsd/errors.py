@@ -14,6 +14,7 @@
     │   └── RevisionMoved        412: the caller's If-Match names another revision
     ├── StoreError
     │   ├── StoreUnavailable     503: the store cannot be reached or written; that may pass
+    │   │   ├── NotReplicated    it is written, and may be lost with the primary
     │   │   └── StoreRefused     waiting will not help: wrong password, version, or data of somebody else's
     │   ├── RevisionConflict     somebody else committed first: load, decide again, retry
     │   └── ChangesTrimmed       the change log no longer reaches back that far: reload everything
@@ -156,6 +157,10 @@ class StoreError(DnsdError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or does not accept writes."""
+
+
+class NotReplicated(StoreUnavailable):
+    """The store has taken a write, and too few replicas have it; the store itself is well."""
 
 
 class StoreRefused(StoreUnavailable):

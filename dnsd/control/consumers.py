@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dnsd.api.schemas import AppliedBy, ConsumerInfo, PendingAt
 from dnsd.control.publisher import Publisher
@@ -83,6 +84,8 @@ class Consumers:
         self._others: tuple[Consumer, ...] = ()
         self._heard_at: dict[str, float] = {}
         self._same_since: dict[str, float] = {}  # on the steady clock
+        self._vanished: dict[str, tuple[Consumer, float]] = {}  # and when, on the steady clock
+        self._diverged_at = float("-inf")  # on the steady clock
         self._applied: dict[str, deque[tuple[int, float]]] = {}
         self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
         self._told_of_namesake = False
@@ -120,6 +123,13 @@ class Consumers:
         await self._read_others()
         await self._say()
         await self._forget_gone()
+
+    def store_diverged(self) -> None:
+        """Take note that the store had lost writes, and with them perhaps that others are there.
+
+        Who vanished with them is waited for until it says that it lives, or would have been taken as silent.
+        """
+        self._diverged_at = self._steady()
 
     async def _forget_gone(self) -> None:
         """Remove from the store who is taken as gone, so that routers that come and go do not fill it."""
@@ -241,8 +251,24 @@ class Consumers:
                 steps.clear()  # it began anew
             if not steps or steps[-1][0] != each.applied:
                 steps.append((each.applied, self._steady()))
-        self._others = tuple(others)
+        self._others = (*others, *self._lost(others))
         self.known = True
+
+    def _lost(self, others: Sequence[Consumer]) -> list[Consumer]:
+        """Return the consumers that have vanished from a store that lost writes, as having applied nothing of it."""
+        now = self._steady()
+        there = {each.id for each in others}
+        for each in self._others:
+            if each.id not in there:
+                self._vanished.setdefault(each.id, (each, now))
+        self._vanished = {
+            key: (each, since)
+            for key, (each, since) in self._vanished.items()
+            if key not in there and now - since < LIVE_SECONDS
+        }
+        if now - self._diverged_at >= LIVE_SECONDS:
+            return []
+        return [replace(each, applied=0) for each, _ in self._vanished.values()]
 
     def _all(self) -> tuple[Consumer, ...]:
         return (self._own(), *self._others)

@@ -104,6 +104,8 @@ def _last_state(path: Path | None, store_name: str) -> LastState | None:
         log.error("the last state is of no use: %s", error)
         return None
     if last is not None and last.store != store_name:
-        log.warning("the last state in %s is that of another store (%s) and is left alone", path, last.store)
+        aside = path.with_name(path.name + ".other")
+        path.replace(aside)
+        log.warning("the last state in %s was that of another store (%s): it is moved to %s", path, last.store, aside)
         return None
     return last

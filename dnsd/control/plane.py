@@ -215,6 +215,7 @@ class ControlPlane:
         """Tell of a store that had lost writes, and of what was written back."""
         self.store_health.diverged()
         self._inventory.configured_changed()
+        self._consumers.store_diverged()
         back = [drain.key.text for drain in restoration.drains] + [node.id for node in restoration.nodes]
         log.error(
             "the store had lost writes: it was found at revision %d where %d was known; written back: %s",

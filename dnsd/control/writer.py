@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -18,10 +19,12 @@ from dnsd.control.follower import Follower
 from dnsd.control.publisher import Publisher
 from dnsd.control.recovery import new_mark
 from dnsd.control.storehealth import StoreHealth
-from dnsd.errors import RequestError, RevisionConflict, RevisionMoved, StoreUnavailable
+from dnsd.errors import NotReplicated, RequestError, RevisionConflict, RevisionMoved, StoreUnavailable
 from dnsd.model.state import Change, ChangeRecord, HistoryEntry
 from dnsd.model.times import to_milliseconds
 from dnsd.stores.base import DrainStore
+
+log = logging.getLogger(__name__)
 
 # How often a commit is decided anew because other servers keep coming first. Unit: attempts.
 MAX_ATTEMPTS = 50
@@ -157,6 +160,9 @@ class Writer:
     def _noting_writes(self) -> Iterator[None]:
         try:
             yield
+        except NotReplicated as error:
+            log.warning("a write is not acknowledged: %s", error)  # the store itself has taken it
+            raise
         except StoreUnavailable as error:
             self._health.failed_to_write(error)
             raise

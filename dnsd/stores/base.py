@@ -90,6 +90,7 @@ class DrainStore(Protocol):
             RevisionConflict: the store is at another revision, or has another one of that number; nothing was written.
             ValueError: the commit does not agree with itself (no change, a value under another's key, a revision
                 that is not the one it makes, a configured node); nothing was written.
+            NotReplicated: it is written, on fewer machines than it should be.
             StoreUnavailable: nothing was acknowledged; whether it was written is unknown.
         """
 
@@ -99,7 +100,7 @@ class DrainStore(Protocol):
         Whoever tells a caller that what he asks for stands already, without a commit of his own, has it confirmed.
 
         Raises:
-            StoreUnavailable: it may be lost yet.
+            NotReplicated, StoreUnavailable: it may be lost yet.
         """
 
     async def changes(

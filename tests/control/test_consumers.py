@@ -139,3 +139,39 @@ async def test_one_that_speaks_now_and_then_is_kept() -> None:
         await site.beat()
         site.clock.advance(3_500)
     assert [each.id for each in await site.store.consumers()] == ["lb-1", "ns1"]
+
+
+async def test_one_that_vanished_with_what_the_store_lost_is_waited_for() -> None:
+    """Until it says that it lives; one that left in order before is not, and neither is one that stays away."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await tell(site, 0, seen_at=site.clock.wall, name="lb-2")
+    await site.beat()
+    for name in ("lb-1", "lb-2"):
+        await site.store.forget_consumer(name)
+    await site.beat()  # before anybody noticed that the store was flushed
+    site.plane._consumers.store_diverged()
+    await site.beat()
+    outcome = await site.drain("a")
+    await acknowledged()
+    assert {each.consumer for each in (await site.plane.with_applied(outcome, wait_seconds=0.01)).pending} == {
+        "lb-1",
+        "lb-2",
+    }
+    await tell(site, 1, seen_at=site.clock.wall)
+    late = await site.plane.with_applied(outcome, wait_seconds=0.01)
+    assert [each.consumer for each in late.pending] == ["lb-2"]
+    site.clock.advance(10)
+    await tell(site, 1, seen_at=site.clock.wall)
+    assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+
+
+async def test_one_that_leaves_in_order_is_not_waited_for() -> None:
+    """A store that lost nothing says so by its absence."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await site.beat()
+    await site.store.forget_consumer("lb-1")
+    outcome = await site.drain("a")
+    await acknowledged()
+    assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []

@@ -117,14 +117,16 @@ async def test_a_damaged_file_is_no_start(tmp_path: Path, caplog: pytest.LogCapt
     assert f"the last state is of no use: {path} is damaged" in caplog.text
 
 
-async def test_the_file_of_another_store_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_file_of_another_store_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Its drains are of another fleet: neither served nor written back."""
     path = kept(tmp_path, store="redis other:6379, prefix dnsd")
+    before = path.read_bytes()
     store = RemoteStore()
     assert (await opened(store, path)).state == FleetState()
     with pytest.raises(StoreUnavailable):
         await opened(RemoteStore(away=True), path)
-    assert "is that of another store" in caplog.text
+    assert "was that of another store" in caplog.text
+    assert (path.exists(), (tmp_path / "last-state.other").read_bytes()) == (False, before)
 
 
 async def test_a_store_that_refuses_us_is_no_outage(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
         raise StoreRefused(f"{label}: there are keys of this prefix without {keys.schema}: {layout.NOT_OURS}")
     if schema not in (None, layout.SCHEMA):
         raise StoreRefused(f"{label}: {layout.other_schema(str(schema))}")
+    await client.xread({keys.changes: "0-0"}, count=1)  # whoever may not do this would hear of nothing
     if schema is None:
         await client.set(keys.schema, layout.SCHEMA, nx=True)
     return str(replication.get("role")) != "master"

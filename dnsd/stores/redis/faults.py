@@ -18,6 +18,9 @@ CauseT = TypeVar("CauseT", bound=BaseException)
 
 READ_ONLY = "against a read only replica"
 
+# How a call that waits is ended when a primary becomes a replica.
+ROLE_CHANGED = "instance state changed"
+
 # In what the server answers → what to tell; the first that fits counts. The client library takes the first word off
 # some answers, and scripts wrap those to their commands, so that only what is in the middle is sure to be there.
 _PASSING: Sequence[tuple[str, str]] = (
@@ -31,6 +34,7 @@ _PASSING: Sequence[tuple[str, str]] = (
     ("is loading the dataset", "it is loading its data"),
     ("busy running a script", "a script keeps it busy"),
     ("equal or smaller than the target stream", "its keys contradict each other: some were removed by hand"),
+    ("Connection closed by server", "it has closed the connection"),
     ("max number of clients", "it takes no more clients (maxclients)"),
 )
 
@@ -39,6 +43,7 @@ _LASTING: Sequence[tuple[str, str]] = (
     ("Authentication required", "it asks for a password: put one into the URL"),
     ("without any password", "it asks for no password, but the URL has one"),
     ("no permissions", "its user may not do all that dnsd needs"),
+    ("can't run this command", "its user may not do all that dnsd needs"),
     ("can't access", "its user may not do all that dnsd needs"),
     ("WRONGTYPE", "a key has another type than dnsd's: use another prefix, or move the key away"),
     ("SELECT is not allowed in cluster mode", "a cluster has no database but 0"),

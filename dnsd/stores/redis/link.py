@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -52,17 +52,19 @@ class Connected:
 
     Args:
         commands: for calls that are answered at once, one after the other.
+        confirming: for those that wait for replicas.
         listening: for the one call that waits for news.
         is_replica: it takes no writes now.
     """
 
     commands: Redis
+    confirming: Redis
     listening: Redis
     is_replica: bool
 
     async def close(self) -> None:
-        """Close both connections; what they still wait for fails."""
-        for client in (self.commands, self.listening):
+        """Close all connections; what they still wait for fails."""
+        for client in (self.commands, self.confirming, self.listening):
             with contextlib.suppress(*faults.ANY):
                 await client.aclose()
 
@@ -92,7 +94,8 @@ class Link:
         self._on_down = on_down
         self._connected: Connected | None = None
         self._why = StoreUnavailable(f"{label}: the store is not open")
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Lock()  # of the commands
+        self._turn_to_confirm = asyncio.Lock()
         self._fell = asyncio.Event()
         self._moved_to: Host | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -116,31 +119,37 @@ class Link:
             await asyncio.gather(keeping, return_exceptions=True)
         await self._down(StoreUnavailable(f"{self._label}: the store is not open"))
 
-    async def run(self, job: Callable[[Redis], Awaitable[ResultT]], *, seconds: float = ANSWER_SECONDS) -> ResultT:
-        """Do something on the connection, after what was asked for before.
+    async def run(
+        self, job: Callable[[Redis], Awaitable[ResultT]], *, seconds: float = ANSWER_SECONDS, confirms: bool = False
+    ) -> ResultT:
+        """Do something on a connection, after what was asked for before.
 
         Args:
             job: uses the client that it is given, and nothing after it has returned.
             seconds: what it may take.
+            confirms: it waits for replicas, so that it goes beside the others rather than before them.
 
         Raises:
             StoreUnavailable: at once while the link is down.
         """
         self._check_keeper()
-        async with self._turn:
+        async with self._turn_to_confirm if confirms else self._turn:
             connected = self._connected
             if connected is None:
                 raise self._again()
             try:
                 async with asyncio.timeout(seconds):
-                    return await job(connected.commands)
+                    return await job(connected.confirming if confirms else connected.commands)
             except faults.ANY as error:
                 raise await self.failed(connected, error) from error
 
-    async def failed(self, connected: Connected, error: BaseException) -> StoreUnavailable:
+    async def failed(self, connected: Connected, error: BaseException, *, lost: bool = False) -> StoreUnavailable:
         """Take note of what went wrong on a connection, and return what to raise.
 
         The link goes down where the connection is lost, and where another server is the primary by now.
+
+        Args:
+            lost: it is of no use any more, whatever the error says.
         """
         if connected is not self._connected:
             return self._again()  # somebody else found out first, and why; this call only saw the connection close
@@ -148,7 +157,7 @@ class Link:
             self._moved_to = self._place_of(error)
         unavailable = faults.unavailable(self._label, error)
         elsewhere = isinstance(error, MovedError) or (faults.READ_ONLY in str(error) and not connected.is_replica)
-        if elsewhere or isinstance(error, faults.LOST):
+        if lost or elsewhere or isinstance(error, faults.LOST):
             await self._down(unavailable)
         return unavailable
 
@@ -275,12 +284,11 @@ class Link:
         return str(host), int(port)
 
     async def _dial_one(self, host: Host | None) -> Connected:
-        commands, listening = self._client(host), self._client(host)
-        connected = Connected(commands, listening, is_replica=False)
+        connected = Connected(self._client(host), self._client(host), self._client(host), is_replica=False)
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                is_replica = await self._check(commands)
-                await listening.ping()
+                is_replica = await self._check(connected.commands)
+                await connected.listening.ping()
         except faults.ANY as error:
             if isinstance(error, MovedError):
                 self._moved_to = self._place_of(error)
@@ -289,7 +297,7 @@ class Link:
         except BaseException:
             await connected.close()
             raise
-        return Connected(commands, listening, is_replica=is_replica)
+        return replace(connected, is_replica=is_replica)
 
     def _client(self, host: Host | None) -> Redis:
         options = _options(self._address.credentials, self._address)

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreRefused, StoreUnavailable
+from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, StoreDiverged, StoreRefused
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
@@ -154,11 +155,9 @@ class RedisStore:
 
         async def write(client: Redis) -> list[str]:
             answer: list[str] = await client.register_script(scripts.COMMIT)(names, words)
-            if answer[0] == "done":
-                await self._replicated(client)
             return answer
 
-        answer = await self._to_its_end(self._link.run(write, seconds=ANSWER_SECONDS + REPLICA_SECONDS))
+        answer = await self._to_its_end(self._link.run(write))
         match answer:
             case ["conflict", actual]:
                 raise RevisionConflict(expected=expected_revision, actual=int(actual))
@@ -167,32 +166,28 @@ class RedisStore:
             case ["type", key, found]:
                 raise StoreRefused(f"{self._label}: {layout.other_type(key, found)}")
         self._changed.ring()
+        if self._min_replicas:
+            await self.confirm()
         return becomes
 
     async def confirm(self) -> None:
         """Wait until the replicas that must have a commit have all there is; see `DrainStore.confirm`."""
-
-        async def write(client: Redis) -> None:
-            if self._min_replicas:
-                await client.set(self._keys.confirmed, "1")  # replicas acknowledge what this connection wrote last
-                await self._replicated(client)
-
-        await self._to_its_end(self._link.run(write, seconds=ANSWER_SECONDS + REPLICA_SECONDS))
-
-    async def _replicated(self, client: Redis) -> None:
-        """Wait for replicas to have what this connection has written.
-
-        Raises:
-            StoreUnavailable: too few of them have.
-        """
-        if not self._min_replicas:
-            return
-        count = await client.wait(self._min_replicas, int(REPLICA_SECONDS * 1000))
+        count = await self._to_its_end(
+            self._link.run(self._replicas, seconds=ANSWER_SECONDS + REPLICA_SECONDS, confirms=True)
+        )
         if count < self._min_replicas:
-            raise StoreUnavailable(
+            raise NotReplicated(
                 f"{self._label}: it is written, but {count} of {self._min_replicas} replicas have it after"
                 f" {REPLICA_SECONDS:.0f} s: it would be lost with the primary"
             )
+
+    async def _replicas(self, client: Redis) -> int:
+        """Return how many replicas have all that is there by now, when enough have or the time is over."""
+        if not self._min_replicas:
+            return 0
+        # They acknowledge the last write of this connection, and with it all that came before from anywhere.
+        await client.set(self._keys.confirmed, "1")
+        return int(await client.wait(self._min_replicas, int(REPLICA_SECONDS * 1000)))
 
     async def changes(
         self, *, after: int, mark: str = "", limit: int = 1000, wait_seconds: float = 0.0
@@ -398,12 +393,12 @@ class RedisStore:
             self._ring()  # what came before the places were known is for those who wait to find
             while True:
                 async with asyncio.timeout(LISTEN_SECONDS + ANSWER_SECONDS):
-                    found: Any = await client.xread(places, block=int(LISTEN_SECONDS * 1000))
-                for key, entries in found or ():
+                    found = await _news(client, places)
+                for key, entries in found:
                     places[key] = entries[-1][0]
                     bells[key].ring()
         except faults.ANY as error:
-            await self._link.failed(connected, error)
+            await self._link.failed(connected, error, lost=True)
 
     async def _to_its_end(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Let a write go on when its caller is cancelled, so that it lands as a whole or not at all."""
@@ -431,6 +426,19 @@ class RedisStore:
 
 async def _nothing(_client: Redis) -> None:
     """Ask for nothing: only whether the store is there."""
+
+
+async def _news(client: Redis, places: dict[Any, Any]) -> Sequence[tuple[str, Sequence[layout.Entry]]]:
+    """Wait for entries of streams that follow the places in them; none where the time ran out."""
+    try:
+        found: Any = await client.xread(places, block=int(LISTEN_SECONDS * 1000))
+    except ResponseError as error:
+        if faults.ROLE_CHANGED not in str(error):
+            raise
+        # The server closes the connection, but a replica can be listened to as well: on the next one.
+        await client.connection_pool.disconnect()
+        return ()
+    return found or ()
 
 
 async def _read_changes(entries: Sequence[layout.Entry]) -> tuple[ChangeRecord, ...]:
