@@ -1,0 +1,139 @@
+"""A follower of drains as somebody else would write it after `docs/redis.md`: a socket, the standard library, no dnsd.
+
+`python foreign_follower.py PORT ID` prints a line of JSON for each view that it acts by, before it says so in Redis.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+CHANGES, BATCH = "{dnsd}:changes", 1000
+HEARTBEAT_SECONDS, AGAIN_SECONDS, BOTH_SECONDS = 2.0, 1.0, 10.0
+STRENGTH = ["normal", "draining", "maintenance"]
+
+
+class Redis:
+    """One connection that speaks RESP."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.replies = self.sock.makefile("rb")
+
+    def ask(self, *words: object) -> Any:
+        """Send a command and return its reply."""
+        encoded = [str(word).encode() for word in words]
+        parts = [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(each), each) for each in encoded)]
+        self.sock.sendall(b"".join(parts))
+        return self.read()
+
+    def read(self) -> Any:
+        """Read one reply."""
+        line = self.replies.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self.read() for _ in range(int(rest))]
+        if kind == b"$":
+            return None if rest == b"-1" else self.replies.read(int(rest) + 2)[:-2].decode()
+        if kind in (b"+", b":"):
+            return rest.decode()
+        raise SystemExit(f"redis said {line!r}")
+
+    def cut(self, *commands: tuple[object, ...]) -> Any:
+        """Ask several things in one transaction."""
+        self.ask("MULTI")
+        for command in commands:
+            self.ask(*command)
+        return self.ask("EXEC")
+
+
+class Follower:
+    """What a router knows of drains, and where it is."""
+
+    def __init__(self, port: int, name: str) -> None:
+        self.redis, self.name = Redis(port), name
+        self.revision, self.mark, self.drains = 0, "", dict[str, Any]()
+        self.load_at: float | None = None
+
+    def say(self) -> None:
+        """Tell how far it has come."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        word = {"kind": "router", "applied": self.revision, "seen_at": now, "mark": self.mark}
+        self.redis.ask("HSET", "{dnsd}:consumers", self.name, json.dumps(word))
+        progress = ("consumer", self.name, "applied", self.revision)
+        self.redis.ask("XADD", "{dnsd}:progress", "MAXLEN", "~", 1000, "*", *progress)
+        self.said = time.monotonic()
+
+    def act(self, how: str) -> None:
+        """Act by what is known: show it, and only then say so."""
+        view = {key: drain["mode"] for key, drain in self.drains.items()}
+        print(json.dumps({"how": how, "revision": self.revision, "drains": view}), flush=True)
+        self.say()
+
+    def load(self, *, is_other_history: bool = False) -> None:
+        """Load a consistent cut, and believe it where nothing was lost."""
+        revision, drains, last = self.redis.cut(
+            ("GET", "{dnsd}:revision"), ("HGETALL", "{dnsd}:drains"), ("XREVRANGE", CHANGES, "+", "-", "COUNT", 1)
+        )
+        self.load_at = None
+        if int(revision or 0) < self.revision:
+            self.load_at = time.monotonic() + AGAIN_SECONDS
+            return
+        before, self.revision = self.drains, int(revision or 0)
+        self.drains = {key: json.loads(text) for key, text in zip(drains[::2], drains[1::2], strict=True)}
+        entry = fields_of(last[0]) if last else {}
+        self.mark = entry.get("mark", "") if entry.get("revision") == revision else ""
+        if is_other_history:
+            self.load_at = time.monotonic() + BOTH_SECONDS
+            for key, drain in before.items():
+                both = (drain, self.drains.get(key, drain))
+                self.drains[key] = max(both, key=lambda each: STRENGTH.index(each["mode"]))
+        self.act("loaded")
+
+    def look(self) -> None:
+        """Take what follows the own place, or begin again."""
+        place = f"{self.revision}-0"
+        revision, entries = self.redis.cut(("GET", "{dnsd}:revision"), ("XRANGE", CHANGES, place, "+", "COUNT", BATCH))
+        if not self.mark and int(revision or 0) == self.revision:
+            return
+        changes = [fields_of(entry) for entry in entries]
+        numbers = [int(change["revision"]) for change in changes]
+        is_own = bool(changes) and changes[0]["mark"] == self.mark and numbers[0] == self.revision
+        whole = numbers == list(range(self.revision, self.revision + len(numbers)))
+        to_end = len(numbers) == BATCH or (bool(numbers) and numbers[-1] == int(revision or 0))
+        if not (is_own and whole and to_end):
+            self.load(is_other_history=bool(changes) and numbers[0] == self.revision and not is_own)
+        elif changes[1:]:
+            for change in changes[1:]:
+                if change["entity"] == "drain":
+                    self.drains.pop(change["key"], None)
+                    if change["value"]:
+                        self.drains[change["key"]] = json.loads(change["value"])
+            self.revision, self.mark = numbers[-1], changes[-1]["mark"]
+            self.act("followed")
+
+    def run(self) -> None:
+        """Follow to the end of days."""
+        self.say()
+        self.load()
+        while True:
+            self.redis.ask("XREAD", "BLOCK", 500, "COUNT", 1, "STREAMS", CHANGES, f"{self.revision}-0")
+            if self.load_at is None:
+                self.look()
+            elif time.monotonic() >= self.load_at:
+                self.load()
+            if time.monotonic() - self.said >= HEARTBEAT_SECONDS:
+                self.say()
+
+
+def fields_of(entry: Any) -> dict[str, str]:
+    """Return the fields of a stream's entry by name."""
+    return dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+
+
+if __name__ == "__main__":
+    Follower(int(sys.argv[1]), sys.argv[2]).run()
