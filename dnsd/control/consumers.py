@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 # How often this server says in the store that it lives and what it has applied. Unit: seconds.
 HEARTBEAT_SECONDS = 2.0
 
+# The same while the store is away, so that it is noticed soon that it takes writes again. Unit: seconds.
+RETRY_SECONDS = 0.25
+
 # A consumer that was silent for longer is not waited for; it is listed as not live. Unit: seconds.
 LIVE_SECONDS = 10.0
 
@@ -89,6 +92,7 @@ class Consumers:
         self._applied: dict[str, deque[tuple[int, float]]] = {}
         self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
         self._told_of_namesake = False
+        self._told: int | None = None  # the revision that the store has our word for
 
     async def run(self) -> None:
         """Send heartbeats and read the others' until cancelled; what has been applied is told at once."""
@@ -99,15 +103,16 @@ class Consumers:
     async def _beat_on(self) -> None:
         while True:
             await self.beat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS if self._health.up else RETRY_SECONDS)
 
     async def _tell_progress(self) -> None:
-        told = 0
+        tried: int | None = None
         while True:
-            if self._publisher.applied_revision == told:
+            applied = self._publisher.applied_revision
+            if applied in (tried, self._told):
                 await self._publisher.progressed()
                 continue
-            told = self._publisher.applied_revision
+            tried = applied
             await self._say()
 
     async def leave(self) -> None:
@@ -152,11 +157,14 @@ class Consumers:
         own = self._own()
         self._written.append(to_milliseconds(own.seen_at))
         try:
-            await self._store.heartbeat(own)
+            known = await self._store.heartbeat(own)
         except StoreUnavailable as error:
             self._health.failed_to_write(error)
-        else:
-            self._health.was_written()
+            return
+        self._health.was_written()
+        if not known and self._told is not None:
+            self.store_diverged()  # we had said something, and it is gone: so is what others had said
+        self._told = own.applied
 
     def infos(self) -> list[ConsumerInfo]:
         """Return every consumer, the silent ones included."""
@@ -210,7 +218,10 @@ class Consumers:
         deadline = loop.time() + timeout_seconds
         if not await self._publisher.wait_applied(revision, timeout_seconds=timeout_seconds):
             return
-        # At least once: a server that came up since the last look may have loaded what was before the revision.
+        # At least once, in this order: a server that came up since the last look may have loaded what was before the
+        # revision, and only our own word tells whether the store still has what the others had said.
+        if self._told is None or self._told < revision:
+            await self._say()
         await self._read_others()
         while self.progress(revision)[1] and (left := deadline - loop.time()) > 0:
             if not await self._read_others(wait_seconds=min(left, LOOK_SECONDS)):

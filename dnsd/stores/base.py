@@ -174,8 +174,13 @@ class DrainStore(Protocol):
             at: instant.
         """
 
-    async def heartbeat(self, consumer: Consumer) -> None:
-        """Keep what a consumer says of itself: its last word, even where it has applied less than before."""
+    async def heartbeat(self, consumer: Consumer) -> bool:
+        """Keep what a consumer says of itself: its last word, even where it has applied less than before.
+
+        Returns:
+            Whether the store knew it before. One that had said something already is told so that what consumers have
+            said was lost.
+        """
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended in order, so that nobody waits for it; harmless for an unknown one."""

@@ -157,11 +157,13 @@ class MemoryStore:
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Nobody but dnsd reads this store."""
 
-    async def heartbeat(self, consumer: Consumer) -> None:
-        """Keep what a consumer says of itself."""
+    async def heartbeat(self, consumer: Consumer) -> bool:
+        """Keep what a consumer says of itself; say whether it was known."""
         self._check_open()
+        known = consumer.id in self._consumers
         self._consumers[consumer.id] = consumer
         self._bell.ring()
+        return known
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended."""

@@ -195,9 +195,9 @@ class SqliteStore:
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Nobody but dnsd reads this store."""
 
-    async def heartbeat(self, consumer: Consumer) -> None:
-        """Keep what a consumer says of itself."""
-        await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))
+    async def heartbeat(self, consumer: Consumer) -> bool:
+        """Keep what a consumer says of itself; say whether it was known."""
+        return await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended."""

@@ -164,13 +164,15 @@ def drop_report(connection: sqlite3.Connection, node: str) -> None:
         connection.execute("DELETE FROM reports WHERE node = ?", (node,))
 
 
-def put_consumer(connection: sqlite3.Connection, consumer: Consumer) -> None:
-    """Keep what a consumer says of itself."""
+def put_consumer(connection: sqlite3.Connection, consumer: Consumer) -> bool:
+    """Keep what a consumer says of itself; say whether it was known."""
     with _writing(connection, durable=False):
+        known = connection.execute("SELECT 1 FROM consumers WHERE id = ?", (consumer.id,)).fetchone()
         connection.execute(
             "INSERT INTO consumers VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
             (consumer.id, json.dumps(dataclasses.asdict(consumer))),
         )
+    return known is not None
 
 
 def forget_consumer(connection: sqlite3.Connection, consumer: str) -> None:

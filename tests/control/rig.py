@@ -120,9 +120,9 @@ class BreakableStore(MemoryStore):
         self._may_write()
         return await super().commit(**options)
 
-    async def heartbeat(self, consumer: Any) -> None:
+    async def heartbeat(self, consumer: Any) -> bool:
         self._may_write()
-        await super().heartbeat(consumer)
+        return await super().heartbeat(consumer)
 
     async def put_reports(self, reports: Any) -> None:
         self._may_write()

@@ -175,3 +175,16 @@ async def test_one_that_leaves_in_order_is_not_waited_for() -> None:
     outcome = await site.drain("a")
     await acknowledged()
     assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+
+
+async def test_a_server_whose_own_word_is_gone_waits_for_those_who_vanished_with_it() -> None:
+    """Another server may have completed the store by then: nothing else tells this one that it was emptied."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await site.beat()
+    for name in ("ns1", "lb-1"):
+        await site.store.forget_consumer(name)
+    outcome = await site.drain("a")
+    await acknowledged()
+    late = await site.plane.with_applied(outcome, wait_seconds=0.01)
+    assert [each.consumer for each in late.pending] == ["lb-1"]

@@ -94,3 +94,10 @@ async def test_what_stands_can_be_confirmed(store: DrainStore) -> None:
     await store.close()
     with pytest.raises(StoreUnavailable, match="not open"):
         await store.confirm()
+
+
+async def test_a_consumer_is_told_whether_it_was_known(store: DrainStore) -> None:
+    """Its first word, and the first after it was forgotten, make it known."""
+    assert [await store.heartbeat(ns2(applied)) for applied in (1, 2)] == [False, True]
+    await store.forget_consumer("ns2")
+    assert await store.heartbeat(ns2(3)) is False

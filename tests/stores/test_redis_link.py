@@ -8,6 +8,7 @@ import functools
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,18 +71,32 @@ async def test_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call that finds out takes its time; those after it fail at once; then it goes on."""
+    """The call that finds out takes its time; those after it fail at once; what failed does not land later."""
     monkeypatch.setattr(link, "DIAL_SECONDS", 0.2)
     with redis_server(tmp_path) as server:
         async with opened(server.url) as store:
             await put_drain(store, 0)
             server.pause()
             with pytest.raises(StoreUnavailable, match="does not answer in time"):
-                await store.load()
+                await put_drain(store, 1, node="late")
             await fails_at_once(store)
             server.resume()
             await eventually(store.load)
+            assert (await store.load()).revision == 1
             assert await put_drain(store, 1) == 2
+
+
+async def test_a_clock_of_the_server_that_is_set_stops_one_write_at_most() -> None:
+    """A write that seems to come late is refused, and the clock is read anew."""
+    server = shared_redis()
+    async with opened(server.url, prefix="clock") as store:
+        connected = store._link._connected
+        assert connected is not None
+        store._link._connected = replace(connected, clock_ahead=connected.clock_ahead - 3600)
+        with pytest.raises(StoreUnavailable, match="its clock was set"):
+            await put_drain(store, 0)
+        assert await eventually(lambda: put_drain(store, 0)) < PATIENCE_SECONDS
+        assert (await store.load()).revision == 1
 
 
 async def test_a_server_that_is_not_there_is_found_when_it_comes(tmp_path: Path) -> None:

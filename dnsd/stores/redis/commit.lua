@@ -1,15 +1,21 @@
 -- Take a commit if it was decided on the present revision: state, change stream and history in one step.
 --
 -- KEYS  schema, revision, drains, nodes, changes, history, history-of-nodes
--- ARGV  the schema, the expected revision and its mark (or nothing), the revision that it leads to, instant,
---       mark, how many changes and how many entries of history to keep, the number of changes,
+-- ARGV  the instant by which it must have come, in milliseconds of this server's clock; the schema, the expected revision
+--       and its mark (or nothing), the revision that it leads to, instant, mark, how many changes and how many entries of
+--       history to keep, the number of changes,
 --       then revision, entity, key and value for each change,
 --       then id, node and text for each entry of history
 --
--- Answers {"done"}, {"conflict", revision}, {"schema", found} or {"type", key, found}. All but the first have written
--- nothing; nor has a commit that fails at its first write, as for want of memory.
+-- Answers {"done"}, {"late"}, {"conflict", revision}, {"schema", found} or {"type", key, found}. All but the first have
+-- written nothing; nor has a commit that fails at its first write, as for want of memory.
 
 local schema, revision, drains, nodes, changes, history, history_of_nodes = unpack(KEYS)
+local now = redis.call('TIME')
+if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[1]) then
+  return {'late'}
+end
+
 local types = {'string', 'string', 'hash', 'hash', 'stream', 'stream', 'zset'}
 for place, key in ipairs(KEYS) do
   local found = redis.call('TYPE', key).ok
@@ -20,24 +26,24 @@ end
 
 local version = redis.call('GET', schema)
 local present = redis.call('GET', revision) or '0'
-if version and version ~= ARGV[1] then
+if version and version ~= ARGV[2] then
   return {'schema', version}
 end
-if present ~= ARGV[2] then
+if present ~= ARGV[3] then
   return {'conflict', present}
 end
 -- The number alone does not tell a history from another one that the store has come to after it lost writes.
-if ARGV[3] ~= '' then
+if ARGV[4] ~= '' then
   local last = redis.call('XRANGE', changes, present .. '-0', present .. '-0')[1]
   local known = last and last[2][12] or ''
-  if known ~= '' and known ~= ARGV[3] then
+  if known ~= '' and known ~= ARGV[4] then
     return {'conflict', present}
   end
 end
 
-local becomes, at, mark = ARGV[4], ARGV[5], ARGV[6]
-local changes_kept, history_kept, count = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local place = 10
+local becomes, at, mark = ARGV[5], ARGV[6], ARGV[7]
+local changes_kept, history_kept, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local place = 11
 
 for _ = 1, count do
   local made, entity, key, value = unpack(ARGV, place, place + 3)
@@ -53,7 +59,7 @@ for _ = 1, count do
 end
 redis.call('SET', revision, becomes)
 if not version then
-  redis.call('SET', schema, ARGV[1])
+  redis.call('SET', schema, ARGV[2])
 end
 
 -- The index of nodes has members that sort as their entries do: NODE/REVISION-NUMBER, with leading zeros.

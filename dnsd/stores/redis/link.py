@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -55,12 +56,18 @@ class Connected:
         confirming: for those that wait for replicas.
         listening: for the one call that waits for news.
         is_replica: it takes no writes now.
+        clock_ahead: seconds by which its clock is ahead of this process's steady one.
     """
 
     commands: Redis
     confirming: Redis
     listening: Redis
-    is_replica: bool
+    is_replica: bool = False
+    clock_ahead: float = 0.0
+
+    def clock_in(self, seconds: float) -> float:
+        """Return what the server's clock will show when so many seconds have passed: seconds since the epoch."""
+        return time.monotonic() + self.clock_ahead + seconds
 
     async def close(self) -> None:
         """Close all connections; what they still wait for fails."""
@@ -142,6 +149,22 @@ class Link:
                     return await job(connected.confirming if confirms else connected.commands)
             except faults.ANY as error:
                 raise await self.failed(connected, error) from error
+
+    def server_clock_in(self, seconds: float) -> float:
+        """Return what the server's clock will show when so many seconds have passed; for use in a job.
+
+        Raises:
+            StoreUnavailable: the link is down.
+        """
+        if self._connected is None:
+            raise self._again()
+        return self._connected.clock_in(seconds)
+
+    async def dial_again(self, why: str) -> StoreUnavailable:
+        """Let go of the connection, since something is not as it was when it was made; return what to raise."""
+        error = StoreUnavailable(f"{self._label}: {why}")
+        await self._down(error)
+        return error
 
     async def failed(self, connected: Connected, error: BaseException, *, lost: bool = False) -> StoreUnavailable:
         """Take note of what went wrong on a connection, and return what to raise.
@@ -284,11 +307,12 @@ class Link:
         return str(host), int(port)
 
     async def _dial_one(self, host: Host | None) -> Connected:
-        connected = Connected(self._client(host), self._client(host), self._client(host), is_replica=False)
+        connected = Connected(self._client(host), self._client(host), self._client(host))
         try:
             async with asyncio.timeout(DIAL_SECONDS):
                 is_replica = await self._check(connected.commands)
                 await connected.listening.ping()
+                seconds, microseconds = await connected.commands.time()
         except faults.ANY as error:
             if isinstance(error, MovedError):
                 self._moved_to = self._place_of(error)
@@ -297,7 +321,8 @@ class Link:
         except BaseException:
             await connected.close()
             raise
-        return replace(connected, is_replica=is_replica)
+        clock_ahead = seconds + microseconds / 1e6 - time.monotonic()
+        return replace(connected, is_replica=is_replica, clock_ahead=clock_ahead)
 
     def _client(self, host: Host | None) -> Redis:
         options = _options(self._address.credentials, self._address)

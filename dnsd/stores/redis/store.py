@@ -154,11 +154,15 @@ class RedisStore:
         ]
 
         async def write(client: Redis) -> list[str]:
-            answer: list[str] = await client.register_script(scripts.COMMIT)(names, words)
+            # The same time that we wait for it: what is not acknowledged by then must not land later.
+            deadline = str(int(self._link.server_clock_in(ANSWER_SECONDS) * 1000))
+            answer: list[str] = await client.register_script(scripts.COMMIT)(names, [deadline, *words])
             return answer
 
         answer = await self._to_its_end(self._link.run(write))
         match answer:
+            case ["late"]:
+                raise await self._link.dial_again("its clock was set, so that a write seemed to come late: try again")
             case ["conflict", actual]:
                 raise RevisionConflict(expected=expected_revision, actual=int(actual))
             case ["schema", found]:
@@ -311,16 +315,17 @@ class RedisStore:
 
     # --- consumers ----------------------------------------------------------------------------------------------
 
-    async def heartbeat(self, consumer: Consumer) -> None:
-        """Keep what a consumer says of itself, and tell those who wait for it."""
+    async def heartbeat(self, consumer: Consumer) -> bool:
+        """Keep what a consumer says of itself, and tell those who wait for it; say whether it was known."""
         said = ("HSET", self._keys.consumers, consumer.id, layout.write_consumer(consumer))
         progress = ("XADD", self._keys.progress, "MAXLEN", "~", str(layout.PROGRESS_KEPT), "*")
         fields = ("consumer", consumer.id, "applied", str(consumer.applied))
 
-        async def write(client: Redis) -> None:
-            await scripts.together(client, said, (*progress, *fields))
+        async def write(client: Redis) -> bool:
+            created, _ = await scripts.together(client, said, (*progress, *fields))
+            return int(created) == 0
 
-        await self._to_its_end(self._link.run(write))
+        return await self._to_its_end(self._link.run(write))
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended."""
