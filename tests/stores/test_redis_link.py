@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.stores.base import DrainStore
-from dnsd.stores.redis import link
+from dnsd.stores.redis import dialling, link
 from tests.stores.redis_stores import opened, refusal, store_at
 from tests.stores.samples import put_drain
 from tests.support.redis import RedisServer, redis_server, shared_redis
@@ -72,7 +72,7 @@ async def test_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
 
 async def test_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call that finds out takes its time; those after it fail at once; what failed does not land later."""
-    monkeypatch.setattr(link, "DIAL_SECONDS", 0.2)
+    monkeypatch.setattr(dialling, "DIAL_SECONDS", 0.2)
     with redis_server(tmp_path) as server:
         async with opened(server.url) as store:
             await put_drain(store, 0)

@@ -31,6 +31,9 @@ HISTORY_KEPT = 100_000
 # Applied revisions that are told to those who wait; a reader that missed one looks at the consumers. Unit: entries.
 PROGRESS_KEPT = 1_000
 
+# The place before the first entry of a stream.
+NOWHERE = "0-0"
+
 # A cursor is a place in the history stream as one integer: the revision, and the number within it below this.
 _NUMBERS = 2**20
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, StoreDiverged, StoreRefused
 from dnsd.model.node import Node
@@ -25,13 +24,12 @@ from dnsd.stores.following import Bell, follow
 from dnsd.stores.redis import faults, layout, scripts
 from dnsd.stores.redis.address import Address
 from dnsd.stores.redis.checking import check_server
-from dnsd.stores.redis.link import ANSWER_SECONDS, Connected, Link
+from dnsd.stores.redis.dialling import ANSWER_SECONDS, Connected, Dialler
+from dnsd.stores.redis.link import Link
+from dnsd.stores.redis.listening import Listener
 from dnsd.stores.rules import MAX_INTEGER, check_commit, check_history_limit, check_reports
 
 log = logging.getLogger(__name__)
-
-# How long the call for news waits before it asks again, so that a server that is gone is noticed. Unit: seconds.
-LISTEN_SECONDS = 2.0
 
 # How long replicas have to take a commit, where some must. Unit: seconds.
 REPLICA_SECONDS = 1.0
@@ -41,9 +39,6 @@ LOAD_SECONDS = 30.0
 
 # How often it is looked whether the store still is where a caller that waits has seen it. Unit: seconds.
 POLL_CHANGES_SECONDS = 1.0
-
-# The place before the first entry of a stream.
-NOWHERE = "0-0"
 
 # Other programs may forget to tell of their progress in the stream, or write no stream at all. Unit: seconds.
 POLL_CONSUMERS_SECONDS = 0.05
@@ -70,9 +65,20 @@ class RedisStore:
         self._keys = layout.Keys(prefix)
         self._min_replicas = min_replicas
         self._changes_kept = changes_kept
-        self._link = Link(address, label=self._label, check=self._check, on_up=self._began, on_down=self._ended)
         self._changed, self._reported, self._progressed = Bell(), Bell(), Bell()
-        self._listener: asyncio.Task[None] | None = None
+        self._listener = Listener(
+            {
+                self._keys.changes: self._changed,
+                self._keys.reported: self._reported,
+                self._keys.progress: self._progressed,
+            }
+        )
+        self._link = Link(
+            Dialler(address, label=self._label, check=self._check),
+            label=self._label,
+            on_up=self._began,
+            on_down=self._listener.end,
+        )
         self._writes: set[asyncio.Task[Any]] = set()
         self._unreadable: set[str] = set()
 
@@ -100,7 +106,7 @@ class RedisStore:
         if self._writes:
             await asyncio.wait(self._writes)
         await self._link.close()
-        self._ended()
+        self._listener.end()
 
     # --- state --------------------------------------------------------------------------------------------------
 
@@ -292,12 +298,12 @@ class RedisStore:
             last, own, since = await scripts.together(
                 client,
                 ("XREVRANGE", keys.reported, "+", "-", "COUNT", "1"),
-                ("XRANGE", keys.reported, place or NOWHERE, place or NOWHERE),
-                ("XRANGE", keys.reported, place or NOWHERE, "+"),
+                ("XRANGE", keys.reported, place or layout.NOWHERE, place or layout.NOWHERE),
+                ("XRANGE", keys.reported, place or layout.NOWHERE, "+"),
             )
-            now: str = last[0][0] if last else NOWHERE
+            now: str = last[0][0] if last else layout.NOWHERE
             texts: Any = ()
-            if place is None or (not own and place not in (NOWHERE, now)):
+            if place is None or (not own and place not in (layout.NOWHERE, now)):
                 texts = await client.hvals(keys.reports)
             elif place != now:
                 fields = [layout.fields_of(entry) for entry in since if entry[0] != place]
@@ -373,37 +379,7 @@ class RedisStore:
         return await check_server(client, self._keys, label=self._label)
 
     def _began(self, connected: Connected) -> None:
-        self._listener = asyncio.create_task(self._listen(connected))
-
-    def _ended(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None and listener is not asyncio.current_task():
-            listener.cancel()
-        self._ring()
-
-    def _ring(self) -> None:
-        for bell in (self._changed, self._reported, self._progressed):
-            bell.ring()
-
-    async def _listen(self, connected: Connected) -> None:
-        """Ring the bells at each entry of the streams, until the connection is lost."""
-        keys, client = self._keys, connected.listening
-        bells = {keys.changes: self._changed, keys.reported: self._reported, keys.progress: self._progressed}
-        try:
-            places: dict[Any, Any] = {}
-            async with asyncio.timeout(ANSWER_SECONDS):
-                tails = await scripts.together(client, *(("XREVRANGE", key, "+", "-", "COUNT", "1") for key in bells))
-            for key, last in zip(bells, tails, strict=True):
-                places[key] = last[0][0] if last else NOWHERE
-            self._ring()  # what came before the places were known is for those who wait to find
-            while True:
-                async with asyncio.timeout(LISTEN_SECONDS + ANSWER_SECONDS):
-                    found = await _news(client, places)
-                for key, entries in found:
-                    places[key] = entries[-1][0]
-                    bells[key].ring()
-        except faults.ANY as error:
-            await self._link.failed(connected, error, lost=True)
+        self._listener.begin(connected, on_lost=self._link.failed)
 
     async def _to_its_end(self, call: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Let a write go on when its caller is cancelled, so that it lands as a whole or not at all."""
@@ -431,19 +407,6 @@ class RedisStore:
 
 async def _nothing(_client: Redis) -> None:
     """Ask for nothing: only whether the store is there."""
-
-
-async def _news(client: Redis, places: dict[Any, Any]) -> Sequence[tuple[str, Sequence[layout.Entry]]]:
-    """Wait for entries of streams that follow the places in them; none where the time ran out."""
-    try:
-        found: Any = await client.xread(places, block=int(LISTEN_SECONDS * 1000))
-    except ResponseError as error:
-        if faults.ROLE_CHANGED not in str(error):
-            raise
-        # The server closes the connection, but a replica can be listened to as well: on the next one.
-        await client.connection_pool.disconnect()
-        return ()
-    return found or ()
 
 
 async def _read_changes(entries: Sequence[layout.Entry]) -> tuple[ChangeRecord, ...]:
