@@ -87,8 +87,9 @@ class Consumers:
         self._others: tuple[Consumer, ...] = ()
         self._heard_at: dict[str, float] = {}
         self._same_since: dict[str, float] = {}  # on the steady clock
-        self._vanished: dict[str, tuple[Consumer, float]] = {}  # and when, on the steady clock
-        self._diverged_at = float("-inf")  # on the steady clock
+        self._vanished: dict[str, tuple[Consumer, float]] = {}  # lately, and when on the steady clock
+        self._lost: dict[str, Consumer] = {}
+        self._loss_noted = False
         self._applied: dict[str, deque[tuple[int, float]]] = {}
         self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
         self._told_of_namesake = False
@@ -132,9 +133,10 @@ class Consumers:
     def store_diverged(self) -> None:
         """Take note that the store had lost writes, and with them perhaps that others are there.
 
-        Who vanished with them is waited for until it says that it lives, or would have been taken as silent.
+        Who vanished with them counts as one that has applied nothing since: it is waited for while it would be live,
+        and stands against stopping a node, until it says that it lives or would have been taken as gone.
         """
-        self._diverged_at = self._steady()
+        self._loss_noted = True
 
     async def _forget_gone(self) -> None:
         """Remove from the store who is taken as gone, so that routers that come and go do not fill it."""
@@ -262,24 +264,41 @@ class Consumers:
                 steps.clear()  # it began anew
             if not steps or steps[-1][0] != each.applied:
                 steps.append((each.applied, self._steady()))
-        self._others = (*others, *self._lost(others))
+        self._note_losses({each.id for each in others})
+        self._others = (*others, *self._lost.values())
         self.known = True
+        self._forget_details()
 
-    def _lost(self, others: Sequence[Consumer]) -> list[Consumer]:
-        """Return the consumers that have vanished from a store that lost writes, as having applied nothing of it."""
+    def _note_losses(self, there: set[str]) -> None:
+        """Tell those who vanished with what the store has lost from those who left in order.
+
+        Args:
+            there: the ids that the store has.
+        """
         now = self._steady()
-        there = {each.id for each in others}
         for each in self._others:
-            if each.id not in there:
-                self._vanished.setdefault(each.id, (each, now))
+            if each.id not in there and each.id not in self._lost:
+                self._vanished[each.id] = (each, now)
         self._vanished = {
             key: (each, since)
             for key, (each, since) in self._vanished.items()
             if key not in there and now - since < LIVE_SECONDS
         }
-        if now - self._diverged_at >= LIVE_SECONDS:
-            return []
-        return [replace(each, applied=0) for each, _ in self._vanished.values()]
+        if self._loss_noted:
+            self._loss_noted = False
+            self._lost.update({key: replace(each, applied=0) for key, (each, _) in self._vanished.items()})
+        self._lost = {
+            key: each
+            for key, each in self._lost.items()
+            if key not in there and self._silent_seconds(each) < FORGOTTEN_SECONDS
+        }
+
+    def _forget_details(self) -> None:
+        """Drop what is remembered of consumers that are neither there nor have just vanished."""
+        known = {each.id for each in self._others} | self._vanished.keys()
+        for details in (self._heard_at, self._same_since, self._applied):
+            for key in details.keys() - known:
+                details.pop(key)
 
     def _all(self) -> tuple[Consumer, ...]:
         return (self._own(), *self._others)

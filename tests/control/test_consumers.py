@@ -142,7 +142,7 @@ async def test_one_that_speaks_now_and_then_is_kept() -> None:
 
 
 async def test_one_that_vanished_with_what_the_store_lost_is_waited_for() -> None:
-    """Until it says that it lives; one that left in order before is not, and neither is one that stays away."""
+    """While it would be live, then it counts as silent, until it says that it lives."""
     site = await site_of()
     await tell(site, 0, seen_at=site.clock.wall)
     await tell(site, 0, seen_at=site.clock.wall, name="lb-2")
@@ -164,6 +164,10 @@ async def test_one_that_vanished_with_what_the_store_lost_is_waited_for() -> Non
     site.clock.advance(10)
     await tell(site, 1, seen_at=site.clock.wall)
     assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+    assert "lb-2 (router) is silent since 10s and had not applied revision 1" in str(site.status("a").blockers)
+    await tell(site, 1, seen_at=site.clock.wall, name="lb-2")
+    await site.beat()
+    assert "lb-2" not in str(site.status("a").blockers)
 
 
 async def test_one_that_leaves_in_order_is_not_waited_for() -> None:
@@ -188,3 +192,17 @@ async def test_a_server_whose_own_word_is_gone_waits_for_those_who_vanished_with
     await acknowledged()
     late = await site.plane.with_applied(outcome, wait_seconds=0.01)
     assert [each.consumer for each in late.pending] == ["lb-1"]
+
+
+async def test_nothing_is_kept_of_those_who_left() -> None:
+    """Routers that come and go under ever new names do not fill this server's memory."""
+    site = await site_of()
+    for number in range(20):
+        await tell(site, 0, seen_at=site.clock.wall, name=f"lb-{number}")
+        await site.beat()
+        await site.store.forget_consumer(f"lb-{number}")
+        site.clock.advance(11)
+        await site.beat()
+    consumers_of = site.plane._consumers
+    for details in (consumers_of._heard_at, consumers_of._same_since, consumers_of._applied, consumers_of._vanished):
+        assert len(details) <= 1
