@@ -85,8 +85,8 @@ class Consumers:
         self._steady = steady
         self._read: tuple[Consumer, ...] = ()
         self._others: tuple[Consumer, ...] = ()
-        self._heard_at: dict[str, float] = {}
-        self._same_since: dict[str, float] = {}  # on the steady clock
+        self._silent_since: dict[str, float] = {}  # on the steady clock, as are those that follow
+        self._same_since: dict[str, float] = {}
         self._vanished: dict[str, tuple[Consumer, float]] = {}  # lately, and when on the steady clock
         self._lost: dict[str, Consumer] = {}
         self._loss_noted = False
@@ -252,18 +252,18 @@ class Consumers:
 
     def _take(self, others: Sequence[Consumer]) -> None:
         before = {each.id: each.seen_at for each in self._others}
-        now = self._clock()
+        now = self._steady()
         for each in others:
-            # By our own clock: theirs may be set differently.
-            if before.get(each.id, each.seen_at) != each.seen_at:
-                self._heard_at[each.id] = now
             if before.get(each.id) != each.seen_at:
-                self._same_since[each.id] = self._steady()
+                self._same_since[each.id] = now
+                # By our own clock: theirs may be set differently. Only at first sight theirs is all there is.
+                age = 0.0 if each.id in before else max(0.0, self._clock() - each.seen_at)
+                self._silent_since[each.id] = now - age
             steps = self._applied.setdefault(each.id, deque(maxlen=STEPS_REMEMBERED))
             if steps and steps[-1][0] > each.applied:
                 steps.clear()  # it began anew
             if not steps or steps[-1][0] != each.applied:
-                steps.append((each.applied, self._steady()))
+                steps.append((each.applied, now))
         self._note_losses({each.id for each in others})
         self._others = (*others, *self._lost.values())
         self.known = True
@@ -296,7 +296,7 @@ class Consumers:
     def _forget_details(self) -> None:
         """Drop what is remembered of consumers that are neither there nor have just vanished."""
         known = {each.id for each in self._others} | self._vanished.keys()
-        for details in (self._heard_at, self._same_since, self._applied):
+        for details in (self._silent_since, self._same_since, self._applied):
             for key in details.keys() - known:
                 details.pop(key)
 
@@ -314,7 +314,14 @@ class Consumers:
         )
 
     def _silent_seconds(self, consumer: Consumer) -> float:
-        return self._clock() - max(consumer.seen_at, self._heard_at.get(consumer.id, 0.0))
+        """Return for how long a consumer has said nothing while it could; while the store is away, nobody can.
+
+        Whoever was there has its time again when the store is back: it was silenced by the outage.
+        """
+        if consumer.id == self._id and consumer not in self._others:
+            return 0.0
+        now = self._steady() if self._health.up else self._health.down_since
+        return max(0.0, now - max(self._silent_since.get(consumer.id, now), self._health.back_at))
 
     def _lag_ms(self, consumer: Consumer, revision: int) -> float | None:
         """Return the milliseconds from the acceptance of a revision until a consumer had applied it, as known here."""

@@ -34,6 +34,8 @@ class StoreHealth:
         outages: how often it went from up to down.
         divergences: how often it was found to have lost writes.
         why: what stands in its way; None while it is up.
+        down_since: when it last went down, on the steady clock; minus infinity: never.
+        back_at: when it was last up again after that, on the steady clock; minus infinity: never.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class StoreHealth:
         self.outages = 0 if heard_at is None else 1
         self.divergences = 0
         self.why: str | None = None
+        self.down_since = float("-inf") if heard_at is None else steady()
+        self.back_at = float("-inf")
         self.seen_at = clock() if heard_at is None else heard_at
         self._seen_at_steady = steady()
 
@@ -95,6 +99,8 @@ class StoreHealth:
             self._on_reach(readable)
         if was_up and not self.up:
             self.outages += 1
+            self.down_since = self._steady()
             log.error("the store is unavailable: %s; answers go on from the last known state", error)
         elif self.up and not was_up:
+            self.back_at = self._steady()
             log.info("the store is back")

@@ -204,5 +204,63 @@ async def test_nothing_is_kept_of_those_who_left() -> None:
         site.clock.advance(11)
         await site.beat()
     consumers_of = site.plane._consumers
-    for details in (consumers_of._heard_at, consumers_of._same_since, consumers_of._applied, consumers_of._vanished):
+    for details in (
+        consumers_of._silent_since,
+        consumers_of._same_since,
+        consumers_of._applied,
+        consumers_of._vanished,
+    ):
         assert len(details) <= 1
+
+
+async def test_nobody_is_taken_as_silent_for_an_outage() -> None:
+    """After it each has its time to be heard again: a drain that is placed at once waits for all who were there."""
+    for ending in ("reads_fail", "writes_fail"):
+        site = await site_of()
+        await tell(site, 0, seen_at=site.clock.wall)
+        await site.beat()
+        setattr(site.store, ending, True)
+        await site.beat()
+        for _ in range(8):
+            site.clock.advance(2)
+            await site.beat()
+        setattr(site.store, ending, False)
+        await site.hear()
+        await site.beat()
+        outcome = await site.drain("a")
+        await acknowledged()
+        late = await site.plane.with_applied(outcome, wait_seconds=0.01)
+        assert (ending, [each.consumer for each in late.pending]) == (ending, ["lb-1"])
+        site.clock.advance(10)
+        assert (await site.plane.with_applied(outcome, wait_seconds=0.01)).pending == []
+
+
+async def test_a_wall_clock_that_is_set_makes_nobody_silent() -> None:
+    """Nor does it make a dead one live, whose last word is of the future."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await tell(site, 0, seen_at=site.clock.wall + 1e6, name="lb-2")
+    await site.beat()
+    site.clock.set_by(3600)
+    outcome = await site.drain("a")
+    await acknowledged()
+    late = await site.plane.with_applied(outcome, wait_seconds=0.01)
+    assert {each.consumer for each in late.pending} == {"lb-1", "lb-2"}
+    site.clock.advance(10)
+    assert (await site.plane.with_applied(outcome, wait_seconds=0.01)).pending == []
+
+
+async def test_a_store_that_cannot_say_who_is_there_acknowledges_for_nobody() -> None:
+    """What was known of the others stands: they have not applied it."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    await site.beat()
+    site.clock.advance(9)
+    outcome = await site.drain("a")
+    await acknowledged()
+    site.store.reads_fail = True
+    late = await site.plane.with_applied(outcome, wait_seconds=0.01)
+    site.clock.advance(60)
+    later = await site.plane.with_applied(outcome, wait_seconds=0.01)
+    for each in (late, later):
+        assert [consumer.consumer for consumer in each.pending] == ["lb-1"]

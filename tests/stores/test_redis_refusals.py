@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 
 from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.state import Consumer
@@ -236,3 +237,41 @@ async def test_a_consumer_that_cannot_be_read_is_named_once(
 def test_a_store_is_not_open_before_it_is_opened() -> None:
     """Making one connects to nothing."""
     assert store_at("redis://127.0.0.1:1").remote is True
+
+
+HOSTILE = {
+    "a number without end": '{"kind":"router","applied":1e999,"seen_at":"2026-01-01T00:00:00Z"}',
+    "Infinity": '{"kind":"router","applied":Infinity,"seen_at":"2026-01-01T00:00:00Z"}',
+    "a fraction": '{"kind":"router","applied":1.5,"seen_at":"2026-01-01T00:00:00Z"}',
+    "a number below 0": '{"kind":"router","applied":-1,"seen_at":"2026-01-01T00:00:00Z"}',
+    "a number that no id holds": '{"kind":"router","applied":99999999999999999999,"seen_at":"2026-01-01T00:00:00Z",'
+    '"mark":"x"}',
+    "no text": b"\xff",
+    "the year 1": '{"kind":"router","applied":1,"seen_at":"0001-01-01T00:00:00+14:00"}',
+    "nested without end": "[" * 100_000,
+    "a list": "[]",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+async def test_no_field_of_a_router_hides_the_others(redis: RedisServer, text: str | bytes) -> None:
+    """Whatever it writes about itself, the others can be read, and the store is not away."""
+    prefix = f"hostile{list(HOSTILE.values()).index(text)}"
+    async with opened(redis.url, prefix=prefix) as store:
+        await store.heartbeat(NS1)
+        with redis_py.Redis(port=redis.port) as client:
+            client.hset(f"{{{prefix}}}:consumers", "lb-1", text)
+        assert await store.consumers() == (NS1,)
+
+
+async def test_keys_with_another_content_are_one_line(redis: RedisServer) -> None:
+    """A revision that is no number, and an entry of reports without nodes."""
+    async with opened(redis.url, prefix="content") as store:
+        await put_drain(store, 0)
+        _, place = await store.reports()
+        redis.cli("xadd", "{content}:reported", "*", "x", "y")
+        assert (await store.reports(after=place))[0] == ()
+        redis.cli("set", "{content}:revision", "abc")
+        for call in (store.load(), store.changes(after=1), put_drain(store, 1)):
+            with pytest.raises(StoreUnavailable, match="a value that this dnsd cannot read"):
+                await call

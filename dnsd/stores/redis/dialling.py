@@ -170,6 +170,7 @@ def _options(credentials: Credentials, address: Address | None) -> dict[str, Any
         "username": credentials.user,
         "password": credentials.password,
         "decode_responses": True,
+        "encoding_errors": "replace",  # one value that is no text must not hide those beside it
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": None,

@@ -34,6 +34,9 @@ PROGRESS_KEPT = 1_000
 # The place before the first entry of a stream.
 NOWHERE = "0-0"
 
+# What other programs may write as an instant ends before the year 9999. Unit: seconds since the epoch.
+LAST_INSTANT = 253_370_764_800.0
+
 # A cursor is a place in the history stream as one integer: the revision, and the number within it below this.
 _NUMBERS = 2**20
 
@@ -233,17 +236,27 @@ def read_consumer(key: str, text: str) -> Consumer:
     """
 
     def from_json(data: Mapping[str, Any]) -> Consumer:
-        seen_at = parse_instant(data["seen_at"])
+        seen_at, applied = _instant(data["seen_at"]), data["applied"]
+        if type(applied) is not int or not 0 <= applied <= MAX_INTEGER:
+            raise ValueError(f"applied is 0 to {MAX_INTEGER}")
         return Consumer(
             id=key,
             kind=str(data["kind"]),
-            applied=int(data["applied"]),
-            applied_at=parse_instant(data["applied_at"]) if "applied_at" in data else seen_at,
+            applied=applied,
+            applied_at=_instant(data["applied_at"]) if "applied_at" in data else seen_at,
             seen_at=seen_at,
             mark=str(data.get("mark", "")),
         )
 
     return _read(from_json, text)
+
+
+def _instant(text: str) -> float:
+    """Read an instant that can be written again, whatever its zone."""
+    instant = parse_instant(text)
+    if not 0 <= instant < LAST_INSTANT:
+        raise ValueError(f"{text!r} is no instant of these times")
+    return instant
 
 
 def _drain(text: str) -> Drain:
@@ -257,5 +270,5 @@ def _node(text: str) -> Node:
 def _read(from_json: Callable[[Mapping[str, Any]], ValueT], text: str) -> ValueT:
     try:
         return from_json(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{error!r} in {text[:80]!r}") from error

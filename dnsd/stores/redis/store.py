@@ -170,7 +170,8 @@ class RedisStore:
             case ["late"]:
                 raise await self._link.dial_again("its clock was set, so that a write seemed to come late: try again")
             case ["conflict", actual]:
-                raise RevisionConflict(expected=expected_revision, actual=int(actual))
+                found_revision = await self._understood(_read_number(actual))
+                raise RevisionConflict(expected=expected_revision, actual=found_revision)
             case ["schema", found]:
                 raise StoreRefused(f"{self._label}: {layout.other_schema(found)}")
             case ["type", key, found]:
@@ -223,7 +224,7 @@ class RedisStore:
             )
 
         number, first, own, following = await self._link.run(read)
-        revision = int(number or 0)
+        revision = await self._understood(_read_number(number))
         if after > revision:
             raise StoreDiverged(f"{self._label}: it is at revision {revision}, before {after}")
         floor = int(first[0][0].partition("-")[0]) - 1 if first else revision
@@ -307,8 +308,8 @@ class RedisStore:
                 texts = await client.hvals(keys.reports)
             elif place != now:
                 fields = [layout.fields_of(entry) for entry in since if entry[0] != place]
-                nodes = dict.fromkeys(node for each in fields for node in each["nodes"].split())
-                texts = await client.hmget(keys.reports, list(nodes))
+                nodes = dict.fromkeys(node for each in fields for node in each.get("nodes", "").split())
+                texts = await client.hmget(keys.reports, list(nodes)) if nodes else ()
             return texts, now
 
         texts, now = await self._link.run(read, seconds=LOAD_SECONDS)
@@ -407,6 +408,10 @@ class RedisStore:
 
 async def _nothing(_client: Redis) -> None:
     """Ask for nothing: only whether the store is there."""
+
+
+async def _read_number(text: str | None) -> int:
+    return int(text or 0)
 
 
 async def _read_changes(entries: Sequence[layout.Entry]) -> tuple[ChangeRecord, ...]:
