@@ -62,16 +62,19 @@ class Ledger:
     def converged(self) -> float:
         """Wait until drains through each server reach all of them; return how long that took, in seconds."""
         began = time.monotonic()
-        wait_until(lambda: not any(map(problems, self.servers)), "no server has a problem", seconds=40)
         for server, node in zip(self.servers, AFTERWARDS, strict=False):
-            wait_until(functools.partial(self._reaches_all, server, node), "a drain reaches all")
+            wait_until(functools.partial(self._reaches_all, server, node), "a drain reaches all", seconds=40)
             self.stand(node)
+        wait_until(lambda: not any(map(problems, self.servers)), "no server has a problem", seconds=40)
         took = time.monotonic() - began
         self.asker.go_on()
         return took
 
     def _reaches_all(self, server: Server, node: str) -> bool:
-        return by_all(drain(server, node, query="?wait=applied&timeout=1"), self.servers)
+        reply = drain(server, node, query="?wait=applied&timeout=1")
+        # From the first one on: whoever acknowledges while another still names the node would not be heard again.
+        assert reply.status != 200 or by_all(reply, self.servers), reply
+        return reply.status == 200
 
     def lost(self, redis: RedisServer) -> list[str]:
         """Return where an acknowledged drain is missing, or one stands that is known not to have been taken."""
