@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from dnsd.control.publisher import Publisher
-from dnsd.control.recovery import Restoration, restore
+from dnsd.control.recovery import Restoration, restore, union
 from dnsd.control.storehealth import StoreHealth
 from dnsd.core.fleet import Fleet
 from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreUnavailable
@@ -116,6 +116,14 @@ class Follower:
                 return
         await self._restore(revision, mark)
 
+    def _joined(self, found: FleetState) -> Fleet:
+        """Publish what is known and what the store has together, where that is more; return what is published."""
+        known = self._publisher.fleet.state
+        both = union(known, found, now=to_milliseconds(self._clock()))
+        if both.drains != known.drains or both.nodes != known.nodes:
+            self._publisher.replace(self._rebuild(both))
+        return self._publisher.fleet
+
     async def _restore(self, revision: int, mark: str) -> None:
         """Bring a store that has lost writes, and the fleet, to what the two of them know.
 
@@ -125,6 +133,10 @@ class Follower:
         async with self._restoring:
             fleet = self._publisher.fleet
             while (fleet.revision, fleet.mark) == (revision, mark):
+                # Served first: the store may take no writes for long, and what it has holds all the same.
+                fleet = self._joined(await self._store.load())
+                if (fleet.revision, fleet.mark) != (revision, mark):
+                    return
                 restoration = await restore(self._store, fleet.state, now=to_milliseconds(self._clock()))
                 if self._publisher.fleet is fleet and (fleet.revision, fleet.mark) == (revision, mark):
                     self._publisher.replace(self._rebuild(restoration.state))

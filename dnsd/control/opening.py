@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dnsd.control import consumers
-from dnsd.control.recovery import Restoration, restore
+from dnsd.control.recovery import Restoration, restore, union
 from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreRefused, StoreUnavailable
 from dnsd.model.state import FleetState
 from dnsd.model.times import format_instant, to_milliseconds
@@ -79,7 +79,13 @@ async def _from_store(
     except StoreUnavailable as error:
         log.warning("other servers do not know that this one comes up: %s", error)
     if known is not None and await _has_lost(store, known.state):
-        restoration = await restore(store, known.state, now=to_milliseconds(clock()))
+        now = to_milliseconds(clock())
+        both = union(known.state, await store.load(), now=now)
+        try:
+            restoration = await restore(store, known.state, now=now)
+        except StoreUnavailable as error:
+            log.error("what the store has lost is served, and cannot be written back yet: %s", error)
+            return Opening(state=both)
         return Opening(state=restoration.state, restoration=restoration)
     return Opening(state=await store.load())
 

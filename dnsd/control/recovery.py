@@ -73,6 +73,13 @@ def missing_nodes(known: FleetState, found: FleetState) -> tuple[Node, ...]:
     )
 
 
+def union(known: FleetState, found: FleetState, *, now: float) -> FleetState:
+    """Return what is in force by the rule above, at the known revision: to serve until the store has it as well."""
+    joined = {drain.key: drain for drain in missing_drains(known, found, now=now)}
+    kept = {node.id: node for node in missing_nodes(known, found)}
+    return replace(known, drains={**known.drains, **found.drains, **joined}, nodes={**found.nodes, **kept})
+
+
 async def restore(store: DrainStore, known: FleetState, *, now: float) -> Restoration:
     """Write back what a store lacks of a known state.
 

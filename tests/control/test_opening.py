@@ -93,6 +93,20 @@ async def test_a_store_that_has_lost_what_the_file_knows_gets_it_back(tmp_path: 
     assert opening.state.revision == 4
 
 
+async def test_a_store_that_has_lost_something_and_takes_no_writes_is_served_with_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What either has is in force."""
+    store = RemoteStore()
+    await store.open()
+    await put_drain(store, 0)
+    store.writes_fail = True
+    opening = await opened(store, kept(tmp_path))
+    assert {key.node for key in opening.state.drains} == {"a", "edge-1"}
+    assert (opening.restoration, opening.heard_at) == (None, None)
+    assert "cannot be written back yet" in caplog.text
+
+
 async def test_a_store_that_is_away_leaves_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The state of then, on the clock of then, and one line that says so."""
     opening = await opened(RemoteStore(away=True), kept(tmp_path))

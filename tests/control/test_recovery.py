@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.control.recovery import missing_drains, missing_nodes, new_mark, restore
+from dnsd.control.recovery import missing_drains, missing_nodes, new_mark, restore, union
 from dnsd.errors import RevisionConflict, StoreUnavailable
 from dnsd.model.drain import Drain, DrainKey, Mode
 from dnsd.model.node import Node
@@ -223,3 +223,38 @@ async def test_a_loss_is_logged_counted_and_told(caplog: pytest.LogCaptureFixtur
         "store-diverged",
         {"found": 0, "known": 1, "drains": ["a/*/alice"], "nodes": []},
     )
+
+
+@given(known=_some_drains, found=_some_drains)
+def test_what_is_served_meanwhile_is_what_will_be_written(known: list[Drain], found: list[Drain]) -> None:
+    """No key is in a weaker mode than either state has it, before the store has it as after."""
+    before, there = state_of(known, revision=9), state_of(found)
+    both = union(before, there, now=NOW)
+    assert (both.revision, both.mark) == (before.revision, before.mark)
+    for key in before.drains.keys() | there.drains.keys():
+        for seconds in range(0, 130, 3):
+            either = max(mode_at(before, key, NOW + seconds), mode_at(there, key, NOW + seconds))
+            assert mode_at(both, key, NOW + seconds) >= either
+
+
+async def test_a_store_that_takes_no_writes_has_its_drains_served_beside_ours() -> None:
+    """Both are in force while it cannot be completed, and once it is."""
+    store = MemoryStore()
+    await store.open()
+    site = await site_of(store=store)
+    await site.drain("a")
+    other = BreakableStore()
+    await other.open()
+    theirs = await site_of(store=other, server_id="ns2")
+    await theirs.drain("b")
+    other.writes_fail = True
+    serve_from(other, site)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await site.hear()
+        assert {each.node for each in site.plane.drains()} == {"a", "b"}
+    other.writes_fail = False
+    await site.hear()
+    assert {each.node for each in site.plane.drains()} == {"a", "b"}
+    assert {key.node for key in (await other.load()).drains} == {"a", "b"}
+    assert site.plane.store_health.divergences == 1
