@@ -106,7 +106,7 @@ def test_an_address_in_use_is_named() -> None:
     """Whoever does not share an address is found out, over either transport, in one clear line."""
     for kind, opens in ((socket.SOCK_DGRAM, open_udp), (socket.SOCK_STREAM, open_tcp)):
         with socket.socket(socket.AF_INET, kind) as foreign:
-            foreign.bind(("127.0.0.1", 0))
+            foreign.bind(("127.0.0.1", free_port()))  # no client gets it when it is closed
             if kind == socket.SOCK_STREAM:
                 foreign.listen()
             address = foreign.getsockname()
