@@ -271,7 +271,8 @@ class Fleet:
         dirty: set[str] = set()
         if held == (self.hold.since is not None and self.hold.until is None):
             return change
-        self.hold = Hold(now) if held else Hold(self.hold.since, now)
+        stale_after = self.spec.stale_after_seconds
+        self.hold = self.hold.begun_again(now, stale_after=stale_after) if held else self.hold.ended(now)
         for key in self.reports:
             self._refresh(key, now, change, dirty)
         return self._finish(dirty, change)
@@ -280,8 +281,7 @@ class Fleet:
         """Bring every node to a clock that was set back."""
         self._due.clear()
         self._due_of.clear()
-        if self.hold.since is not None:
-            self.hold = Hold(now) if self.hold.until is None else NO_HOLD
+        self.hold = self.hold.set_back(now)
         for key in self.nodes:
             report = self.reports.get(key)
             if report is not None:
