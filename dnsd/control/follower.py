@@ -88,7 +88,7 @@ class Follower:
             raise
 
     async def _take_changes(self, *, wait_seconds: float) -> bool:
-        """Publish what follows the fleet's revision; say whether there was anything."""
+        """Publish what follows the fleet's revision; say whether there was anything, and may be more."""
         fleet = self._publisher.fleet
         revision, mark = fleet.revision, fleet.mark
         records: Sequence[ChangeRecord] = ()
@@ -99,7 +99,11 @@ class Follower:
         except ChangesTrimmed:
             await self._reload(revision, mark)
         else:
-            self._publisher.apply(records)
+            present = self._publisher.fleet
+            # Where it has moved meanwhile, they may be of a history that it has left: what follows is read anew. That
+            # holds nothing up: whoever moved it has published something, and what others write stops our own writes.
+            if (present.revision, present.mark) == (revision, mark):
+                self._publisher.apply(records)
         self._health.was_read()
         return bool(records)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,21 @@ from dnsd.core.names import from_text
 from dnsd.errors import ChangesTrimmed, StoreUnavailable
 from dnsd.stores.memory import MemoryStore
 from tests.control.rig import BreakableStore, Site, acknowledged, site_of, until
+
+
+class OvertakenStore(MemoryStore):
+    """A memory store in which something happens between what is read of it and the answer, when told, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def changes(self, **options: Any) -> Any:
+        found = await super().changes(**options)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return found
 
 
 @asynccontextmanager
@@ -131,3 +147,38 @@ async def test_a_store_that_went_back_and_takes_no_writes_undoes_nothing() -> No
         await site.hear()
     assert [each.node for each in site.plane.drains()] == ["a"]
     assert (site.plane.store_health.up, site.plane.store_health.divergences) == (False, 0)
+
+
+async def test_changes_that_were_read_for_another_history_are_not_applied_to_this_one() -> None:
+    """The numbers follow on, and the fleet was replaced while they were on their way: what it is now stays."""
+    store, other = OvertakenStore(), MemoryStore()
+    for each in (store, other):
+        await each.open()
+    first, second = await site_of(store=store), await site_of(store=store, server_id="ns2")
+    third = await site_of(store=other, server_id="ns3")
+    await first.drain("a")
+    await second.hear()
+    await second.drain("b")
+    await third.drain("c")
+
+    async def go_over() -> None:
+        first.plane._follower._store = other
+        first.plane.publisher.replace(first.plane._rebuild(await other.load()))
+
+    store.meanwhile = go_over
+    await first.hear()
+    assert {each.node for each in first.plane.drains()} == {"c"}
+    assert (first.plane.revision, first.plane.publisher.fleet.mark) == (1, (await other.load()).mark)
+
+
+async def test_own_writes_that_land_during_every_read_keep_no_change_of_others_away() -> None:
+    """Each time that this server looks, it writes as well: it is at the store's revision afterwards."""
+    store = OvertakenStore()
+    await store.open()
+    first, second = await site_of(store=store), await site_of(store=store, server_id="ns2")
+    for turn in range(20):
+        await second.drain("b", reason=f"turn {turn}", force=True)
+        store.meanwhile = lambda reason=f"turn {turn}": first.drain("a", reason=reason, force=True)
+        await first.hear()
+        assert first.plane.revision == (await store.load()).revision == 2 * (turn + 1)
+    assert {each.reason for each in first.plane.drains()} == {"turn 19"}
