@@ -17,7 +17,7 @@ from dnsd.config.node_records import check_node_records
 from dnsd.config.pools import check_pools, declare_pools
 from dnsd.config.schema import ServerSection
 from dnsd.config.settings import Settings
-from dnsd.config.store import check_min_replicas, check_state_file, check_store
+from dnsd.config.store import check_min_replicas, check_state_file, check_store, check_store_files
 from dnsd.config.tokens import check_tokens
 from dnsd.config.zone_files import check_names, read_zones
 from dnsd.core import names
@@ -29,18 +29,19 @@ LEAST_EXPIRY_SECONDS = 1.0
 LEAST_STALENESS_SECONDS = 1.0
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path, *, starting: bool = True) -> Settings:
     """Read and check a configuration file with its zones.
 
     Args:
         path: the TOML file; relative paths in it are relative to its folder.
+        starting: a server is to be started with it, rather than one that runs reloaded.
 
     Raises:
         ConfigurationError: with every problem of the file and of its zones' files.
     """
     data, findings = parse_toml(path)
     document = read_document(data, findings)
-    server = _check_server(document, findings, folder=path.parent)
+    server = _check_server(document, findings, folder=path.parent, starting=starting)
     fleet = _check_fleet(document, findings, folder=path.parent)
     if findings.problems:
         # A zone's file may be read twice, for a zone that is declared twice.
@@ -48,7 +49,7 @@ def load_settings(path: Path) -> Settings:
     return Settings(path=path, **server, **fleet, warnings=tuple(str(warning) for warning in sorted(findings.warnings)))
 
 
-def _check_server(document: Document, findings: Findings, *, folder: Path) -> dict[str, Any]:
+def _check_server(document: Document, findings: Findings, *, folder: Path, starting: bool) -> dict[str, Any]:
     """Return the fields of `Settings` that are about the server itself, faulty ones with any value."""
     drain, health = document.drain, document.health
     expiry = warn_after = stale_after = 0.0
@@ -61,13 +62,15 @@ def _check_server(document: Document, findings: Findings, *, folder: Path) -> di
     if health.good("stale_after"):
         text, place = health.section.stale_after, health.at("stale_after")
         stale_after = check_duration(text, place, findings, least_seconds=LEAST_STALENESS_SECONDS)
+    store_url = check_store(document.store, findings, folder=folder)
+    check_store_files(store_url, document.store, findings, folder=folder, starting=starting)
     return {
         "server_id": _server_id(document.server, findings),
         "listen": check_listen(document.server, findings),
         "workers": (document.server.section.workers if document.server.good("workers") else 0) or os.cpu_count() or 1,
         "admin_listen": check_admin_listen(document.admin, document.tokens, findings),
         "tokens": check_tokens(document.tokens, findings),
-        "store_url": check_store(document.store, findings, folder=folder),
+        "store_url": store_url,
         "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",
         "state_file": check_state_file(document.store, findings, folder=folder),
         "min_replicas": check_min_replicas(document.store, findings),

@@ -8,7 +8,8 @@ from pathlib import Path
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
 from dnsd.config.schema import StoreSection
-from dnsd.stores.opening import SCHEMES, is_remote, why_not
+from dnsd.stores.opening import SCHEMES, files_of, is_remote, why_not
+from dnsd.zonefile.files import read_regular, why_unreadable
 
 # It becomes part of keys, where braces and colons separate.
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -47,6 +48,24 @@ def check_store(entry: Entry[StoreSection], findings: Findings, *, folder: Path)
     else:
         findings.problem(entry.at("url"), "store-unsupported", message=reason)
     return ""
+
+
+def check_store_files(
+    url: str, entry: Entry[StoreSection], findings: Findings, *, folder: Path, starting: bool
+) -> None:
+    """Look whether the files that a store's URL names can be read.
+
+    Args:
+        url: as `check_store` returned it.
+        folder: what relative paths are relative to.
+        starting: a server that runs has its store, and needs them only to connect again: what is missing is a warning.
+    """
+    report = findings.problem if starting else findings.warning
+    for name, path in (files_of(url, base=folder) if url else {}).items():
+        try:
+            read_regular(path)
+        except (OSError, ValueError) as error:
+            report(entry.at("url"), "unreadable", message=f"{name} {path} cannot be read: {why_unreadable(error)}")
 
 
 def check_state_file(entry: Entry[StoreSection], findings: Findings, *, folder: Path) -> Path | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 from dnsd.api.schemas import AppliedBy, ConsumerInfo, PendingAt
+from dnsd.control.others import Others
 from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
 from dnsd.errors import StoreUnavailable
@@ -24,47 +24,21 @@ HEARTBEAT_SECONDS = 2.0
 # The same while the store is away, so that it is noticed soon that it takes writes again. Unit: seconds.
 RETRY_SECONDS = 0.25
 
-# A consumer that was silent for longer is not waited for; it is listed as not live. Unit: seconds.
-LIVE_SECONDS = 10.0
-
-# A consumer that was silent for longer is taken as gone. Until then it may have lost its way to the store alone, and
-# still serve what it knew last. Unit: seconds.
-FORGOTTEN_SECONDS = 86_400.0
-
 # The longest wait for word of other consumers, while somebody waits until all have applied something; a store that can
 # tell of it wakes them at once. Unit: seconds.
 LOOK_SECONDS = 0.5
 
-# One that is taken as gone is removed from the store, once this server itself has seen it say nothing for so long:
-# whose clock is wrong is not known. Unit: seconds.
-WATCHED_SECONDS = 3_600.0
-
 # Heartbeats of our own that are told from those of another server with our id. Unit: heartbeats.
 HEARTBEATS_REMEMBERED = 64
 
-# Steps of another server's applied revision whose time is remembered: half an hour's of heartbeats. Unit: steps.
-STEPS_REMEMBERED = 1000
-
 DNS_KIND = "dns"
 
-
-async def announce(server_id: str, store: DrainStore, *, now: float) -> None:
-    """Say in the store that a server comes up, before it loads what it will serve.
-
-    Who acknowledges a drain from now on waits for this server, so that it either loads the drain or is waited for.
-
-    Raises:
-        StoreUnavailable: nobody was told.
-    """
-    await store.heartbeat(Consumer(id=server_id, kind=DNS_KIND, applied=0, applied_at=now, seen_at=now))
+# Who stands for all others where the store could not say who is there.
+UNKNOWN = PendingAt(consumer="others", kind="unknown", applied_revision=0)
 
 
 class Consumers:
-    """The consumers of a fleet: this server, and the others that write their progress to the store.
-
-    Attributes:
-        known: what the others say has been read at least once.
-    """
+    """The consumers of a fleet: this server, and the others that write their progress to the store."""
 
     def __init__(
         self,
@@ -76,24 +50,23 @@ class Consumers:
         clock: Callable[[], float],
         steady: Callable[[], float],
     ) -> None:
-        self.known = False
         self._id = server_id
         self._store = store
         self._publisher = publisher
         self._health = health
         self._clock = clock
         self._steady = steady
+        self._others = Others(health=health, clock=clock, steady=steady)
         self._read: tuple[Consumer, ...] = ()
-        self._others: tuple[Consumer, ...] = ()
-        self._silent_since: dict[str, float] = {}  # on the steady clock, as are those that follow
-        self._same_since: dict[str, float] = {}
-        self._vanished: dict[str, tuple[Consumer, float]] = {}  # lately, and when on the steady clock
-        self._lost: dict[str, Consumer] = {}
-        self._loss_noted = False
-        self._applied: dict[str, deque[tuple[int, float]]] = {}
+        self._hearing: asyncio.Task[None] | None = None  # what all who wait share
         self._written: deque[float] = deque(maxlen=HEARTBEATS_REMEMBERED)
         self._told_of_namesake = False
         self._told: int | None = None  # the revision that the store has our word for
+
+    @property
+    def known(self) -> bool:
+        """Say whether what the others say has been read at least once."""
+        return self._others.known
 
     async def run(self) -> None:
         """Send heartbeats and read the others' until cancelled; what has been applied is told at once."""
@@ -117,7 +90,11 @@ class Consumers:
             await self._say()
 
     async def leave(self) -> None:
-        """Say that this server has ended, so that no other waits for it."""
+        """Say that this server has ended, so that no other waits for it; without a word of its own, take none back."""
+        if self._hearing is not None:
+            self._hearing.cancel()
+        if not self._written:
+            return
         try:
             await self._store.forget_consumer(self._id)
         except StoreUnavailable as error:
@@ -131,25 +108,18 @@ class Consumers:
         await self._forget_gone()
 
     def store_diverged(self) -> None:
-        """Take note that the store had lost writes, and with them perhaps that others are there.
-
-        Who vanished with them counts as one that has applied nothing since: it is waited for while it would be live,
-        and stands against stopping a node, until it says that it lives or would have been taken as gone.
-        """
-        self._loss_noted = True
+        """Take note that the store had lost writes, and with them perhaps that others are there."""
+        self._others.store_diverged()
 
     async def _forget_gone(self) -> None:
         """Remove from the store who is taken as gone, so that routers that come and go do not fill it."""
-        now = self._steady()
-        for each in self._others:
-            watched = now - self._same_since.get(each.id, now) >= WATCHED_SECONDS
-            if watched and self._silent_seconds(each) >= FORGOTTEN_SECONDS:
-                try:
-                    await self._store.forget_consumer(each.id)
-                except StoreUnavailable as error:
-                    self._health.failed_to_write(error)
-                    return
-                log.info("%s (%s) has been silent for a day and is forgotten", each.id, each.kind)
+        for each in self._others.gone():
+            try:
+                await self._store.forget_consumer(each.id)
+            except StoreUnavailable as error:
+                self._health.failed_to_write(error)
+                return
+            log.info("%s (%s) has been silent for a day and is forgotten", each.id, each.kind)
 
     async def look(self) -> None:
         """Read how far the others are; while the store is away, what was read last stands."""
@@ -165,7 +135,7 @@ class Consumers:
             return
         self._health.was_written()
         if not known and self._told is not None:
-            self.store_diverged()  # we had said something, and it is gone: so is what others had said
+            self._others.store_diverged()  # we had said something, and it is gone: so is what others had said
         self._told = own.applied
 
     def infos(self) -> list[ConsumerInfo]:
@@ -179,14 +149,14 @@ class Consumers:
                 lag_ms=self._lag_ms(consumer, consumer.applied),
                 behind=consumer.applied < newest,
                 last_seen=consumer.seen_at,
-                live=self._silent_seconds(consumer) < LIVE_SECONDS,
+                live=live,
             )
-            for consumer in self._all()
+            for consumer, live in self._all()
         ]
 
     def progress(self, revision: int) -> tuple[list[AppliedBy], list[PendingAt]]:
         """Return which live consumers have applied a revision, and which have not."""
-        live = [consumer for consumer in self._all() if self._silent_seconds(consumer) < LIVE_SECONDS]
+        live = [consumer for consumer, live in self._all() if live]
         applied = [
             AppliedBy(consumer=consumer.id, kind=consumer.kind, lag_ms=self._lag_ms(consumer, revision))
             for consumer in live
@@ -201,43 +171,65 @@ class Consumers:
 
     def silent(self, revision: int) -> list[tuple[Consumer, float]]:
         """Return the consumers that went silent before they applied a revision, each with its seconds of silence."""
-        found = [(each, self._silent_seconds(each)) for each in self._others if each.applied < revision]
-        return [(each, seconds) for each, seconds in found if LIVE_SECONDS <= seconds < FORGOTTEN_SECONDS]
+        return self._others.silent(revision)
 
     def seconds_since_others_applied(self, revision: int) -> float:
         """Return for how long all other DNS servers are known to have applied a revision; infinite without any."""
-        now = self._steady()
-        known = (
-            next((now - seen for applied, seen in self._applied[each.id] if applied >= revision), 0.0)
-            for each in self._others
-            if each.kind == DNS_KIND and self._silent_seconds(each) < FORGOTTEN_SECONDS
-        )
-        return min(known, default=float("inf"))
+        return self._others.seconds_since_all_applied(revision, kind=DNS_KIND)
 
-    async def wait_applied(self, revision: int, *, timeout_seconds: float) -> None:
-        """Wait until every live consumer has applied a revision, or the time is over."""
+    async def acknowledged(self, revision: int, *, wait_seconds: float) -> tuple[list[AppliedBy], list[PendingAt]]:
+        """Return which live consumers have applied a revision, and which have not, after waiting for all of them.
+
+        Where the store could not say who is there, nobody says that all have: somebody unknown is pending.
+        """
+        if wait_seconds > 0:
+            asked = await self._wait_applied(revision, timeout_seconds=wait_seconds)
+        else:
+            asked = self.known or await self._read_others()
+        applied, pending = self.progress(revision)
+        return applied, pending if pending or asked else [UNKNOWN]
+
+    async def _wait_applied(self, revision: int, *, timeout_seconds: float) -> bool:
+        """Wait until every live consumer has applied a revision, or the time is over; say whether they were asked."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         if not await self._publisher.wait_applied(revision, timeout_seconds=timeout_seconds):
-            return
+            return False
         # At least once, in this order: a server that came up since the last look may have loaded what was before the
         # revision, and only our own word tells whether the store still has what the others had said.
         if self._told is None or self._told < revision:
             await self._say()
-        await self._read_others()
-        while self.progress(revision)[1] and (left := deadline - loop.time()) > 0:
-            if not await self._read_others(wait_seconds=min(left, LOOK_SECONDS)):
+        asked = await self._read_others()
+        while (not asked or self._others.lag(revision)) and (left := deadline - loop.time()) > 0:
+            if asked:
+                await self._hear(seconds=left)
+            else:
                 await asyncio.sleep(min(left, LOOK_SECONDS))
+                asked = await self._read_others()
+        return asked
+
+    async def _hear(self, *, seconds: float) -> None:
+        """Wait until another consumer says more, or for a while; those who wait at the same time share one question."""
+        if self._hearing is None or self._hearing.done():
+            self._hearing = asyncio.create_task(self._ask())
+        done, _ = await asyncio.wait((self._hearing,), timeout=seconds)
+        for task in done:
+            task.result()
+
+    async def _ask(self) -> None:
+        if not await self._read_others(wait_seconds=LOOK_SECONDS):
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _read_others(self, *, wait_seconds: float = 0.0) -> bool:
         """Read what the others say, or wait until one of them says more; say whether that worked."""
         unlike = self._read if wait_seconds else None
         try:
-            self._read = await self._store.consumers(unlike=unlike, wait_seconds=wait_seconds)
+            read = await self._store.consumers(unlike=unlike, wait_seconds=wait_seconds)
         except StoreUnavailable as error:
             self._health.failed_to_read(error)
             return False
-        self._take([each for each in self._read if each.id != self._id or self._is_namesake(each)])
+        self._read = read
+        self._others.take([each for each in read if each.id != self._id or self._is_namesake(each)])
         return True
 
     def _is_namesake(self, consumer: Consumer) -> bool:
@@ -250,58 +242,9 @@ class Consumers:
             log.error("another server uses the id %s: give each its own (server.id), or they hide each other", self._id)
         return True
 
-    def _take(self, others: Sequence[Consumer]) -> None:
-        before = {each.id: each.seen_at for each in self._others}
-        now = self._steady()
-        for each in others:
-            if before.get(each.id) != each.seen_at:
-                self._same_since[each.id] = now
-                # By our own clock: theirs may be set differently. Only at first sight theirs is all there is.
-                age = 0.0 if each.id in before else max(0.0, self._clock() - each.seen_at)
-                self._silent_since[each.id] = now - age
-            steps = self._applied.setdefault(each.id, deque(maxlen=STEPS_REMEMBERED))
-            if steps and steps[-1][0] > each.applied:
-                steps.clear()  # it began anew
-            if not steps or steps[-1][0] != each.applied:
-                steps.append((each.applied, now))
-        self._note_losses({each.id for each in others})
-        self._others = (*others, *self._lost.values())
-        self.known = True
-        self._forget_details()
-
-    def _note_losses(self, there: set[str]) -> None:
-        """Tell those who vanished with what the store has lost from those who left in order.
-
-        Args:
-            there: the ids that the store has.
-        """
-        now = self._steady()
-        for each in self._others:
-            if each.id not in there and each.id not in self._lost:
-                self._vanished[each.id] = (each, now)
-        self._vanished = {
-            key: (each, since)
-            for key, (each, since) in self._vanished.items()
-            if key not in there and now - since < LIVE_SECONDS
-        }
-        if self._loss_noted:
-            self._loss_noted = False
-            self._lost.update({key: replace(each, applied=0) for key, (each, _) in self._vanished.items()})
-        self._lost = {
-            key: each
-            for key, each in self._lost.items()
-            if key not in there and self._silent_seconds(each) < FORGOTTEN_SECONDS
-        }
-
-    def _forget_details(self) -> None:
-        """Drop what is remembered of consumers that are neither there nor have just vanished."""
-        known = {each.id for each in self._others} | self._vanished.keys()
-        for details in (self._silent_since, self._same_since, self._applied):
-            for key in details.keys() - known:
-                details.pop(key)
-
-    def _all(self) -> tuple[Consumer, ...]:
-        return (self._own(), *self._others)
+    def _all(self) -> list[tuple[Consumer, bool]]:
+        """Return every consumer, and whether it is live."""
+        return [(self._own(), True), *((each, self._others.is_live(each)) for each in self._others.all)]
 
     def _own(self) -> Consumer:
         return Consumer(
@@ -313,23 +256,13 @@ class Consumers:
             mark=self._publisher.applied_mark,
         )
 
-    def _silent_seconds(self, consumer: Consumer) -> float:
-        """Return for how long a consumer has said nothing while it could; while the store is away, nobody can.
-
-        Whoever was there has its time again when the store is back: it was silenced by the outage.
-        """
-        if consumer.id == self._id and consumer not in self._others:
-            return 0.0
-        now = self._steady() if self._health.up else self._health.down_since
-        return max(0.0, now - max(self._silent_since.get(consumer.id, now), self._health.back_at))
-
     def _lag_ms(self, consumer: Consumer, revision: int) -> float | None:
         """Return the milliseconds from the acceptance of a revision until a consumer had applied it, as known here."""
         if consumer.id == self._id:
             lag = self._publisher.lag_of(revision)
             return None if lag is None else round(lag * 1000, 3)
         accepted_at = self._publisher.accepted_at(revision)
-        heard = next((steady for applied, steady in self._applied.get(consumer.id, ()) if applied >= revision), None)
+        heard = self._others.applied_since(consumer, revision)
         if accepted_at is None or heard is None:
             return None
         heard_at = self._clock() - (self._steady() - heard)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnsd.control import consumers
+from dnsd.control.announcing import Announcement
 from dnsd.control.recovery import Restoration, restore, union
 from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreRefused, StoreUnavailable
 from dnsd.model.state import FleetState
@@ -40,13 +40,19 @@ class Opening:
 
 
 async def open_state(
-    store: DrainStore, *, state_file: Path | None, store_name: str, server_id: str, clock: Callable[[], float]
+    store: DrainStore,
+    *,
+    state_file: Path | None,
+    store_name: str,
+    announcement: Announcement,
+    clock: Callable[[], float],
 ) -> Opening:
     """Open a store, and return what to serve.
 
     Args:
         state_file: where the last state of a remote store is kept; None: nowhere.
         store_name: what that file calls the store.
+        announcement: is begun before the state is loaded; the caller ends or withdraws it.
 
     Raises:
         StoreRefused: the store is there and not usable.
@@ -54,7 +60,7 @@ async def open_state(
     """
     known = _last_state(state_file, store_name) if store.remote else None
     try:
-        return await _from_store(store, known, server_id=server_id, clock=clock)
+        return await _from_store(store, known, announcement, clock=clock)
     except StoreRefused:
         raise
     except StoreUnavailable as error:
@@ -67,17 +73,15 @@ async def open_state(
             format_instant(known.heard_at),
             known.state.revision,
         )
+        announcement.go_on()
         return Opening(state=known.state, heard_at=known.heard_at)
 
 
 async def _from_store(
-    store: DrainStore, known: LastState | None, *, server_id: str, clock: Callable[[], float]
+    store: DrainStore, known: LastState | None, announcement: Announcement, *, clock: Callable[[], float]
 ) -> Opening:
     await store.open()
-    try:
-        await consumers.announce(server_id, store, now=clock())
-    except StoreUnavailable as error:
-        log.warning("other servers do not know that this one comes up: %s", error)
+    await announcement.begin()
     if known is not None and await _has_lost(store, known.state):
         now = to_milliseconds(clock())
         both = union(known.state, await store.load(), now=now)
@@ -110,8 +114,24 @@ def _last_state(path: Path | None, store_name: str) -> LastState | None:
         log.error("the last state is of no use: %s", error)
         return None
     if last is not None and last.store != store_name:
-        aside = path.with_name(path.name + ".other")
-        path.replace(aside)
-        log.warning("the last state in %s was that of another store (%s): it is moved to %s", path, last.store, aside)
+        _put_aside(path, last.store)
         return None
     return last
+
+
+def _put_aside(path: Path, store: str) -> None:
+    """Move the last state of another store out of the way; where that fails, it is not used either."""
+    aside = path.with_name(path.name + ".other")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        log.error(
+            "the last state in %s was that of another store (%s), and cannot be moved to %s: %s; it is not used, and"
+            " that of this store takes its place",
+            path,
+            store,
+            aside,
+            error.strerror or error,
+        )
+    else:
+        log.warning("the last state in %s was that of another store (%s): it is moved to %s", path, store, aside)

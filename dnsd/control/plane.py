@@ -123,12 +123,12 @@ class ControlPlane:
         self._follower = Follower(
             store, self.publisher, rebuild=self._rebuild, health=health, on_restored=self.restored, clock=clock
         )
-        writer = Writer(store, self.publisher, self._follower, health=health, clock=clock)
+        self._writer = Writer(store, self.publisher, self._follower, health=health, clock=clock)
         self._drains = DrainService(
-            writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
+            self._writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
         )
         self._inventory = Inventory(
-            writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
+            self._writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
         )
         self._consumers = Consumers(
             settings.server_id, store, self.publisher, health=health, clock=clock, steady=steady
@@ -168,6 +168,7 @@ class ControlPlane:
         """
         parts: tuple[Coroutine[Any, Any, None], ...] = (
             self._follower.run(),
+            self._writer.run(),
             self._timekeeper.run(),
             self._consumers.run(),
             self._inventory.run(),
@@ -253,9 +254,7 @@ class ControlPlane:
 
     async def with_applied(self, outcome: DrainOutcome, *, wait_seconds: float) -> DrainOutcome:
         """Return an outcome with who has applied it and who has not, after waiting for all live consumers."""
-        if wait_seconds > 0:
-            await self._consumers.wait_applied(outcome.revision, timeout_seconds=wait_seconds)
-        applied, pending = self._consumers.progress(outcome.revision)
+        applied, pending = await self._consumers.acknowledged(outcome.revision, wait_seconds=wait_seconds)
         return outcome.model_copy(update={"applied": applied, "pending": pending})
 
     async def register_node(
@@ -339,6 +338,8 @@ class ControlPlane:
         problems = []
         if not self.store_health.up:
             problems.append("the store is unavailable: drains cannot be changed")
+        elif self.store_health.why_unconfirmed is not None:
+            problems.append(f"drains cannot be changed: {self.store_health.why_unconfirmed}")
         if self._keeper is not None and self._keeper.problem is not None:
             problems.append(self._keeper.problem)
         if len(serving) < self.settings.workers:

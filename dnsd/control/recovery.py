@@ -15,8 +15,9 @@ So a release that the store has lost is to be asked for again, and a drain is ne
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,29 +93,63 @@ async def restore(store: DrainStore, known: FleetState, *, now: float) -> Restor
     """
     for _ in range(MAX_ATTEMPTS):
         found = await store.load()
-        drains, nodes = missing_drains(known, found, now=now), missing_nodes(known, found)
-        result = Restoration(state=found, lost_from=found.revision, lost_to=known.revision, drains=drains, nodes=nodes)
-        if not drains and not nodes and found.revision >= known.revision:
+        # A thread: where a large fleet was lost this takes a while, and answers to others must not wait for it.
+        missing = await asyncio.to_thread(_missing, known, found, now)
+        result = Restoration(
+            state=found,
+            lost_from=found.revision,
+            lost_to=known.revision,
+            drains=missing.drains,
+            nodes=missing.nodes,
+        )
+        if not missing.changes and found.revision >= known.revision:
             return result
-        base = max(found.revision, known.revision)
-        values: list[Drain | Node] = [
-            *(replace(drain, revision=revision) for revision, drain in enumerate(drains, base + 1)),
-            *nodes,
-        ]
         try:
+            # One commit, however large: of a loss that was written back in part, nobody could tell the rest any more.
             await store.commit(
                 expected_revision=found.revision,
                 expected_mark=found.mark,
-                changes=[_change_to(value) for value in values],
-                history=[_told(value, found, base + len(values), now) for value in values],
+                changes=missing.changes,
+                history=missing.history,
                 at=now,
                 mark=new_mark(),
-                skip_to=base,
+                skip_to=missing.base,
             )
         except RevisionConflict:
             continue  # another server may have written it back by now
         return replace(result, state=await store.load())
     raise StoreUnavailable(f"{store.label}: others changed it {MAX_ATTEMPTS} times in a row while it was restored")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Missing:
+    """What a store is to get.
+
+    Args:
+        base: the revision that the first change follows.
+    """
+
+    base: int
+    drains: tuple[Drain, ...]
+    nodes: tuple[Node, ...]
+    changes: Sequence[Change]
+    history: Sequence[HistoryEntry]
+
+
+def _missing(known: FleetState, found: FleetState, now: float) -> _Missing:
+    drains, nodes = missing_drains(known, found, now=now), missing_nodes(known, found)
+    base = max(found.revision, known.revision)
+    values: list[Drain | Node] = [
+        *(replace(drain, revision=revision) for revision, drain in enumerate(drains, base + 1)),
+        *nodes,
+    ]
+    return _Missing(
+        base=base,
+        drains=drains,
+        nodes=nodes,
+        changes=[_change_to(value) for value in values],
+        history=[_told(value, found, base + len(values), now) for value in values],
+    )
 
 
 def _missing_drains(known: FleetState, found: FleetState, now: float) -> Iterator[Drain]:

@@ -70,10 +70,11 @@ class StateKeeper:
             try:
                 # A thread: the disk may be slow, and the state of a large fleet takes a while to be written down.
                 await asyncio.to_thread(laststate.write, self._path, last)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: another program left text that is no UTF-8
+                why = (error.strerror if isinstance(error, OSError) else None) or error
                 if self.problem is None:
-                    log.error("the last state cannot be kept in %s: %s", self._path, error.strerror or error)
-                self.problem = f"the last state cannot be kept: {error.strerror or error}"
+                    log.error("the last state cannot be kept in %s: %s", self._path, why)
+                self.problem = f"the last state cannot be kept: {why}"
                 return
             if self.problem is not None:
                 log.info("the last state is kept again in %s", self._path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dnsd.errors import StoreError
+from dnsd.errors import NotReplicated, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class StoreHealth:
         outages: how often it went from up to down.
         divergences: how often it was found to have lost writes.
         why: what stands in its way; None while it is up.
+        why_unconfirmed: why what it takes is not as lasting as it should be; None: it is, as far as anybody knows.
         down_since: when it last went down, on the steady clock; minus infinity: never.
         back_at: when it was last up again after that, on the steady clock; minus infinity: never.
     """
@@ -54,6 +55,7 @@ class StoreHealth:
         self.outages = 0 if heard_at is None else 1
         self.divergences = 0
         self.why: str | None = None
+        self.why_unconfirmed: str | None = None
         self.down_since = float("-inf") if heard_at is None else steady()
         self.back_at = float("-inf")
         self.seen_at = clock() if heard_at is None else heard_at
@@ -86,6 +88,19 @@ class StoreHealth:
     def failed_to_write(self, error: StoreError) -> None:
         """Take note that writing failed."""
         self._become(readable=self._readable, writable=False, error=error)
+
+    def failed_to_confirm(self, error: NotReplicated) -> None:
+        """Take note that a write was taken, and that too few replicas have it."""
+        if self.why_unconfirmed is None:
+            log.error("writes are not acknowledged: %s", error)
+        self.why_unconfirmed = str(error)
+        self.was_written()
+
+    def was_confirmed(self) -> None:
+        """Take note that replicas have what was written."""
+        if self.why_unconfirmed is not None:
+            log.info("replicas have what was written again")
+        self.why_unconfirmed = None
 
     def diverged(self) -> None:
         """Take note that the store had lost writes."""

@@ -38,7 +38,7 @@ class Reloader:
         old = self._plane.settings
         try:
             # A thread: a large zone takes a while, and drains must not wait for it.
-            new = await asyncio.to_thread(load_settings, old.path)
+            new = await asyncio.to_thread(load_settings, old.path, starting=False)
             _refuse_restart(old, new)
             self._plane.reload(new)
         except ConfigurationError as error:

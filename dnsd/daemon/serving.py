@@ -21,6 +21,7 @@ from admin.metrics import Metrics
 from admin.server import AdminServer
 from dnsd.config.loading import load_settings
 from dnsd.config.settings import Settings
+from dnsd.control.announcing import Announcement
 from dnsd.control.instance import Instance
 from dnsd.control.opening import open_state
 from dnsd.control.plane import ControlPlane
@@ -82,11 +83,13 @@ async def _run(settings: Settings) -> None:
         )
         stack.push_async_callback(store.close)
         store_name = f"{store.label}, prefix {settings.store_prefix}"
+        announcement = Announcement(settings.server_id, store, clock=time.time)
+        stack.push_async_callback(announcement.withdraw)
         opening = await open_state(
             store,
             state_file=settings.state_file,
             store_name=store_name,
-            server_id=settings.server_id,
+            announcement=announcement,
             clock=time.time,
         )
 
@@ -109,9 +112,11 @@ async def _run(settings: Settings) -> None:
         await instance.take_over()
         plane.taken_over()
 
+        await announcement.end()
         admin = AdminServer(app, *settings.admin_listen)
         await admin.start()
         stack.push_async_callback(admin.stop)
+        announcement.came_up()
         _say_ready(plane, admin, store.label)
         await _serve_until(stop, reload, plane, reloader)
         log.info("stopping")

@@ -28,7 +28,7 @@ class DrainStore(Protocol):
     """A store of drain state.
 
     Every method may raise `StoreUnavailable`, as all do before `open` and after `close`. A commit that was
-    acknowledged survives whatever the store promises: for SQLite a crash of the machine, for memory nothing. Reports
+    confirmed survives whatever the store promises: for SQLite a crash of the machine, for memory nothing. Reports
     and heartbeats survive a restart of the process where commits survive at all.
 
     Instants are kept to the millisecond. A caller that is cancelled during a write leaves it to its end: it lands as a
@@ -90,17 +90,20 @@ class DrainStore(Protocol):
             RevisionConflict: the store is at another revision, or has another one of that number; nothing was written.
             ValueError: the commit does not agree with itself (no change, a value under another's key, a revision
                 that is not the one it makes, a configured node); nothing was written.
-            NotReplicated: it is written, on fewer machines than it should be.
             StoreUnavailable: nothing was acknowledged; whether it was written is unknown.
         """
 
-    async def confirm(self) -> None:
-        """Make all that was written so far as lasting as an acknowledged commit.
+    async def confirm(self, *, revision: int, mark: str = "") -> None:
+        """Make a revision, and all before it, as lasting as the store is told to make them.
 
-        Whoever tells a caller that what he asks for stands already, without a commit of his own, has it confirmed.
+        Whoever tells a caller that what he asks for stands has it confirmed first, also where he found it so.
+
+        Args:
+            mark: by which the caller knows the revision; empty: it is not compared.
 
         Raises:
-            NotReplicated, StoreUnavailable: it may be lost yet.
+            NotReplicated: it is on fewer machines than it should be.
+            StoreUnavailable: it may be lost yet, or is lost already.
         """
 
     async def changes(
@@ -194,5 +197,6 @@ class DrainStore(Protocol):
 
         Args:
             unlike: what the caller has.
-            wait_seconds: while it is just that, how long to wait for one to say more.
+            wait_seconds: while they are just those, and have applied just that, how long to wait for one to say more.
+                A mere sign of life ends no wait.
         """

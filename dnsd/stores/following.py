@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from dnsd.model.state import Consumer
 
 FoundT = TypeVar("FoundT")
 
@@ -27,6 +29,48 @@ class Bell:
         """Wake those who listen."""
         self._next.set()
         self._next = asyncio.Event()
+
+
+class SharedRead(Generic[FoundT]):
+    """One read for all who ask before it begins: never two at once, and a rest between two where it is costly.
+
+    Args:
+        read: returns what there is now.
+        rest_seconds: from what was read to how long to rest after it; the first read after that begins at once.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[FoundT]], *, rest_seconds: Callable[[FoundT], float]) -> None:
+        self._read = read
+        self._rest_seconds = rest_seconds
+        self._rested_at = float("-inf")  # on the clock of the event loop
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[FoundT] | None = None  # has not begun yet
+
+    async def read(self) -> FoundT:
+        """Return what was read by a read that began after the call.
+
+        Raises:
+            Whatever the read raises.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._begin())
+            self._next.add_done_callback(_note_failure)
+        # Whoever is cancelled leaves it to the others.
+        return await asyncio.shield(self._next)
+
+    async def _begin(self) -> FoundT:
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            await asyncio.sleep(max(0.0, self._rested_at - loop.time()))
+            self._next = None
+            found = await self._read()
+            self._rested_at = loop.time() + self._rest_seconds(found)
+            return found
+
+
+def _note_failure(task: asyncio.Task[FoundT]) -> None:
+    if not task.cancelled():
+        task.exception()  # those who asked have it, or have gone
 
 
 async def follow(
@@ -63,3 +107,15 @@ async def follow(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left if poll_seconds is None else min(left, poll_seconds)):
                 await rung.wait()
+
+
+def says_more(found: Sequence[Consumer], unlike: Sequence[Consumer] | None) -> bool:
+    """Say whether consumers are others than those that a caller has, or have applied something else.
+
+    That one says that it lives is no news: those of a large fleet do so all the time.
+    """
+    return unlike is None or [_word(each) for each in found] != [_word(each) for each in unlike]
+
+
+def _word(consumer: Consumer) -> tuple[str, str, int, str]:
+    return consumer.id, consumer.kind, consumer.applied, consumer.mark

@@ -16,7 +16,7 @@ from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT
-from dnsd.stores.following import Bell, follow
+from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
 
@@ -99,7 +99,7 @@ class MemoryStore:
         self._bell.ring()
         return revision
 
-    async def confirm(self) -> None:
+    async def confirm(self, *, revision: int, mark: str = "") -> None:
         """Nothing here is more lasting than anything else."""
         self._check_open()
 
@@ -179,7 +179,7 @@ class MemoryStore:
             self._check_open()
             return tuple(consumer for _, consumer in sorted(self._consumers.items()))
 
-        return await follow(read, self._bell, wait_seconds=wait_seconds, news=lambda found: found != unlike)
+        return await follow(read, self._bell, wait_seconds=wait_seconds, news=lambda found: says_more(found, unlike))
 
     @property
     def _mark(self) -> str:

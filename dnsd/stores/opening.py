@@ -35,12 +35,15 @@ class _Scheme:
         why_not: from what follows `://` to one sentence on what is wrong with it, or None.
         make: from what follows `://` to the store, not opened yet.
         remote: it is reached over a network, so that there is a last known state to keep, and there may be replicas.
+        files: from what follows `://` and the folder that relative paths start from to the files that must be there
+            before it is opened, by what the URL calls them.
     """
 
     form: str
     why_not: Callable[[str], str | None]
     make: Callable[[str, _Options], DrainStore]
     remote: bool = False
+    files: Callable[[str, Path], Mapping[str, Path]] = lambda _rest, _base: {}
 
 
 def why_not(url: str) -> str | None:
@@ -57,6 +60,17 @@ def why_not(url: str) -> str | None:
 def is_remote(url: str) -> bool:
     """Say whether a URL that `why_not` has nothing against names a store that others share over a network."""
     return _SCHEMES[url.partition("://")[0]].remote
+
+
+def files_of(url: str, *, base: Path) -> Mapping[str, Path]:
+    """Return the files that a store reads when it connects, by what its URL calls them.
+
+    Args:
+        url: one that `why_not` has nothing against.
+        base: the folder that relative paths start from.
+    """
+    name, _, rest = url.partition("://")
+    return _SCHEMES[name].files(rest, base)
 
 
 def open_store(url: str, *, prefix: str, base: Path, min_replicas: int = 0) -> DrainStore:
@@ -116,9 +130,16 @@ def _make_redis(rest: str, options: _Options, *, kind: Kind) -> DrainStore:
     return RedisStore(address, prefix=options.prefix, min_replicas=options.min_replicas)
 
 
+def _files_of_redis(rest: str, base: Path, *, kind: Kind) -> Mapping[str, Path]:
+    tls = parse(kind, rest, base=base).tls
+    files = {} if tls is None else {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
+    return {name: path for name, path in files.items() if path is not None}
+
+
 def _redis(kind: Kind, form: str) -> _Scheme:
     why_not_such, make = functools.partial(_why_not_redis, kind=kind), functools.partial(_make_redis, kind=kind)
-    return _Scheme(f"{kind.value}://{form}", why_not_such, make, remote=True)
+    files = functools.partial(_files_of_redis, kind=kind)
+    return _Scheme(f"{kind.value}://{form}", why_not_such, make, remote=True, files=files)
 
 
 _SCHEMES: Mapping[str, _Scheme] = {

@@ -20,7 +20,7 @@ from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.stores import schema, sqlite_statements
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE
-from dnsd.stores.following import Bell, follow
+from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
 # How long a write waits for another process that writes; then it fails. A write takes milliseconds. Unit: seconds.
@@ -147,7 +147,7 @@ class SqliteStore:
 
         return await self._run(job)
 
-    async def confirm(self) -> None:
+    async def confirm(self, *, revision: int, mark: str = "") -> None:
         """A commit can be read only once it is on the disk: there is nothing to wait for."""
         if self._executor is None:
             raise self._not_open()
@@ -216,7 +216,7 @@ class SqliteStore:
             self._bell,
             wait_seconds=wait_seconds,
             poll_seconds=self._poll_seconds,
-            news=lambda found: found != unlike,
+            news=lambda found: says_more(found, unlike),
         )
 
     async def _run(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:

@@ -178,6 +178,25 @@ def test_a_password_in_a_store_url_is_not_repeated(tmp_path: Path) -> None:
         assert "secret" not in str(found[0])
 
 
+@pytest.mark.parametrize("missing", ["ca", "cert", "key"])
+def test_a_file_of_the_stores_url_that_cannot_be_read_is_a_problem(tmp_path: Path, missing: str) -> None:
+    """It is named with its path, relative to the configuration; a server that runs already is told, and reloads."""
+    for name in {"ca", "cert", "key"} - {missing}:
+        (tmp_path / f"{name}.pem").touch()
+    url = "rediss://:secret@h/0?ca=ca.pem&cert=cert.pem&key=key.pem"
+    text = GOOD_START + f'[store]\nstate_file = "last-state"\nurl = "{url}"\n'
+    (found,) = problems(tmp_path, text)
+    said = f"{missing} {tmp_path / missing}.pem cannot be read: No such file or directory"
+    assert (found.id, found.line, found.place, found.message) == ("unreadable", 7, "store.url", said)
+    (warning,) = load_settings(tmp_path / "config.toml", starting=False).warnings
+    assert said in warning
+    (tmp_path / f"{missing}.pem").mkdir()
+    assert [each.message.rpartition(": ")[2] for each in problems(tmp_path, text)] == ["Is a directory"]
+    (tmp_path / f"{missing}.pem").rmdir()
+    (tmp_path / f"{missing}.pem").touch()
+    assert load_settings(tmp_path / "config.toml").warnings == ()
+
+
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     """A configuration that is not there, is a folder, or is no text is refused like any other."""
     (tmp_path / "latin").write_bytes(b"# \xff\n")

@@ -8,7 +8,7 @@ import pytest
 
 from dnsd.control import consumers
 from dnsd.model.state import Consumer
-from tests.control.rig import Site, acknowledged, site_of
+from tests.control.rig import BreakableStore, Site, acknowledged, site_of
 
 
 async def tell(site: Site, applied: int, *, seen_at: float, name: str = "lb-1") -> None:
@@ -203,13 +203,8 @@ async def test_nothing_is_kept_of_those_who_left() -> None:
         await site.store.forget_consumer(f"lb-{number}")
         site.clock.advance(11)
         await site.beat()
-    consumers_of = site.plane._consumers
-    for details in (
-        consumers_of._silent_since,
-        consumers_of._same_since,
-        consumers_of._applied,
-        consumers_of._vanished,
-    ):
+    others = site.plane._consumers._others
+    for details in (others._silent_since, others._same_since, others._applied, others._vanished):
         assert len(details) <= 1
 
 
@@ -264,3 +259,105 @@ async def test_a_store_that_cannot_say_who_is_there_acknowledges_for_nobody() ->
     later = await site.plane.with_applied(outcome, wait_seconds=0.01)
     for each in (late, later):
         assert [consumer.consumer for consumer in each.pending] == ["lb-1"]
+
+
+async def test_nobody_has_applied_what_nobody_could_be_asked_about() -> None:
+    """The drain was taken, and then the store could not be read: that no other is known is no word of theirs."""
+    for heard in (False, True):
+        site = await site_of(heard=heard)
+        outcome = await site.drain("a")
+        await acknowledged()
+        site.store.reads_fail = True
+        late = await site.plane.with_applied(outcome, wait_seconds=0.01)
+        assert ([each.consumer for each in late.applied], late.pending) == (["ns1"], [consumers.UNKNOWN])
+
+
+async def test_without_a_wait_those_who_were_never_read_are_asked() -> None:
+    """In the first moments of a server; where that fails, they are not taken for nobody."""
+    site = await site_of(heard=False)
+    await tell(site, 0, seen_at=site.clock.wall)
+    outcome = await site.drain("a")
+    site.store.reads_fail = True
+    late = await site.plane.with_applied(outcome, wait_seconds=0)
+    assert {each.consumer for each in late.pending} <= {"ns1", "others"} != set()
+    site.store.reads_fail = False
+    late = await site.plane.with_applied(outcome, wait_seconds=0)
+    assert "lb-1" in {each.consumer for each in late.pending}
+
+
+async def test_a_store_that_can_be_read_again_during_the_wait_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again until the time is over."""
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.002)
+    site = await site_of()
+    outcome = await site.drain("a")
+    await acknowledged()
+    site.store.reads_fail = True
+    waiting = asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    site.store.reads_fail = False
+    assert (await waiting).pending == []
+
+
+class CountingStore(BreakableStore):
+    """A store that counts how many wait for consumers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = 0
+        self.most = 0
+        self.waits = 0
+
+    async def consumers(self, *, wait_seconds: float = 0.0, **options: object) -> tuple[Consumer, ...]:
+        if not wait_seconds:
+            return await super().consumers(**options)  # type: ignore[no-any-return]
+        self.waits += 1
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            return await super().consumers(wait_seconds=wait_seconds, **options)  # type: ignore[no-any-return]
+        finally:
+            self.waiting -= 1
+
+
+async def test_those_who_wait_at_the_same_time_share_one_question() -> None:
+    """However many heartbeats come meanwhile; all end with the word that they wait for."""
+    store = CountingStore()
+    await store.open()
+    site = await site_of(store=store)
+    await tell(site, 0, seen_at=site.clock.wall)
+    await tell(site, 1, seen_at=site.clock.wall, name="lb-2")
+    outcome = await site.drain("a")
+    await acknowledged()
+    waiting = [asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5)) for _ in range(10)]
+    for beat in range(50):
+        await tell(site, 1, seen_at=site.clock.wall + beat, name="lb-2")
+        await asyncio.sleep(0.001)
+    assert (store.most, store.waits) == (1, 1)
+    await tell(site, 1, seen_at=site.clock.wall)
+    assert [(await each).pending for each in waiting] == [[]] * 10
+
+
+async def test_one_who_gives_up_waiting_leaves_the_others_their_question() -> None:
+    """A request whose client has gone is cancelled; the next one is still told."""
+    site = await site_of()
+    await tell(site, 0, seen_at=site.clock.wall)
+    outcome = await site.drain("a")
+    await acknowledged()
+    first, second = (asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await tell(site, 1, seen_at=site.clock.wall)
+    assert (await second).pending == []
+    assert first.cancelled()
+
+
+async def test_one_that_has_said_nothing_takes_nothing_back() -> None:
+    """What stands under its id is another's, or its announcement's to take back."""
+    site = await site_of(heard=False)
+    await tell(site, 0, seen_at=site.clock.wall, name="ns1")
+    await site.plane._consumers.leave()
+    assert [each.id for each in await site.store.consumers()] == ["ns1"]
+    await site.beat()
+    await site.plane._consumers.leave()
+    assert await site.store.consumers() == ()

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from dnsd.control import announcing
+from dnsd.control.announcing import Announcement
 from dnsd.control.opening import Opening, open_state
 from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.state import FleetState
 from dnsd.stores import laststate
 from dnsd.stores.laststate import LastState
-from tests.control.rig import BreakableStore, Clock, settings_of, site_of
-from tests.stores.samples import put_drain
+from tests.control.rig import BreakableStore, Clock, settings_of, site_of, until
+from tests.stores.samples import a_drain, placed, put_drain
 from tests.support.fleets import NOW, drain
 
 NAME = "redis h:6379, prefix dnsd"
@@ -54,7 +56,11 @@ def kept(folder: Path, *, state: FleetState = KNOWN, store: str = NAME) -> Path:
 
 
 async def opened(store: BreakableStore, path: Path | None) -> Opening:
-    return await open_state(store, state_file=path, store_name=NAME, server_id="ns1", clock=lambda: NOW)
+    announcement = Announcement("ns1", store, clock=lambda: NOW)
+    try:
+        return await open_state(store, state_file=path, store_name=NAME, announcement=announcement, clock=lambda: NOW)
+    finally:
+        await announcement.end()
 
 
 async def test_a_store_that_is_there_is_what_counts() -> None:
@@ -143,6 +149,33 @@ async def test_the_file_of_another_store_is_put_aside(tmp_path: Path, caplog: py
     assert (path.exists(), (tmp_path / "last-state.other").read_bytes()) == (False, before)
 
 
+async def test_the_file_of_another_store_that_cannot_be_put_aside_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server starts all the same, and says what becomes of the file."""
+    path = kept(tmp_path, store="redis other:6379, prefix dnsd")
+    (tmp_path / "last-state.other" / "full").mkdir(parents=True)
+    assert (await opened(RemoteStore(), path)).state == FleetState()
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "cannot be moved" in record.getMessage()
+    assert "takes its place" in record.getMessage()
+
+
+async def test_a_server_that_starts_without_its_store_is_announced_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it is still starting."""
+    monkeypatch.setattr(announcing, "HEARTBEAT_SECONDS", 0.002)
+    store = RemoteStore(away=True)
+    announcement = Announcement("ns1", store, clock=lambda: NOW)
+    await open_state(store, state_file=kept(tmp_path), store_name=NAME, announcement=announcement, clock=lambda: NOW)
+    store.reads_fail = False
+    await until(lambda: "ns1" in store._consumers, "it is announced")
+    await announcement.withdraw()
+    assert await store.consumers() == ()
+
+
 async def test_a_store_that_refuses_us_is_no_outage(tmp_path: Path) -> None:
     """A wrong password is for an operator to mend, whatever is on the disk."""
     with pytest.raises(StoreRefused):
@@ -202,3 +235,18 @@ async def test_the_last_state_is_kept_and_kept_again(tmp_path: Path, caplog: pyt
     assert last.state.mark == (await store.load()).mark
     assert "is kept again" in caplog.text
     assert "the last state cannot be kept" not in str(site.plane.readiness().problems)
+
+
+async def test_a_state_that_cannot_be_written_down_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Another program has left text in the store that is no UTF-8: the server goes on."""
+    store = RemoteStore()
+    await store.open()
+    change = placed(replace(a_drain(revision=1), reason="\ud800"))
+    await store.commit(expected_revision=0, changes=[change], history=[], at=NOW)
+    site = await site_of(store=store, state_file=tmp_path / "last-state")
+    keeper = site.plane._keeper
+    assert keeper is not None
+    await keeper.keep()
+    assert keeper.problem is not None
+    assert "surrogates not allowed" in keeper.problem
+    assert "the last state cannot be kept" in caplog.text

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dnsd.errors import CapacityFloor, InvalidRequest, RevisionMoved, StoreUnavailable
+from dnsd.control import writer
+from dnsd.errors import CapacityFloor, InvalidRequest, NotReplicated, RevisionMoved, StoreDiverged, StoreUnavailable
 from dnsd.model.pool import Floor
+from dnsd.model.state import FleetState
 from dnsd.stores.base import DrainStore
 from dnsd.stores.memory import MemoryStore
 from dnsd.stores.sqlite import SqliteStore
@@ -166,3 +170,79 @@ async def test_a_forced_drain_stays_marked_and_is_judged_again_where_it_is_to_la
     assert first.drain is not None
     assert again.drain is not None
     assert (again.changed, first.drain.forced, again.drain.forced) == (True, True, True)
+
+
+class UnreplicatedStore(MemoryStore):
+    """A memory store whose commits nothing confirms until it is told; what it was asked to confirm is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[int, str]] = []
+        self.has_replicas = asyncio.Event()
+
+    async def confirm(self, *, revision: int, mark: str = "") -> None:
+        """Wait a while for replicas."""
+        self.asked.append((revision, mark))
+        try:
+            async with asyncio.timeout(0.2):
+                await self.has_replicas.wait()
+        except TimeoutError:
+            raise NotReplicated("it is written, but 0 of 1 replicas have it") from None
+
+
+async def test_who_waits_for_replicas_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for its own revision; what lacks replicas stands in the readiness until they are there again."""
+    monkeypatch.setattr(writer, "LOOK_SECONDS", 0.01)
+    store = UnreplicatedStore()
+    await store.open()
+    site = await site_of(store=store)
+    began = time.monotonic()
+    ends = await asyncio.gather(*(site.drain(node, force=True) for node in "abc"), return_exceptions=True)
+    assert [type(end) for end in ends] == [NotReplicated] * 3
+    assert time.monotonic() - began < 2 * 0.2
+    state = await store.load()
+    assert {drain.node for drain in state.drains.values()} == set("abc")  # written, and acted by
+    assert [revision for revision, _ in store.asked] == [1, 2, 3]
+    assert store.asked[-1] == (3, state.mark)
+    with pytest.raises(NotReplicated):
+        await site.drain("c")  # it stands already, yet nothing makes it last
+    assert store.asked[3:] == [(3, state.mark)]
+    assert site.plane.readiness().problems[0] == "drains cannot be changed: it is written, but 0 of 1 replicas have it"
+    store.has_replicas.set()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await site.plane._writer.run()
+    assert "replicas" not in str(site.plane.readiness().problems)
+    assert (await site.drain("c")).changed is False
+
+
+class LosingStore(MemoryStore):
+    """A memory store that, while it answers a commit, has its writer's fleet go on by another history."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def commit(self, **options: Any) -> int:
+        """Take it, and have something happen before the answer."""
+        revision = await super().commit(**options)
+        self.meanwhile()
+        return revision
+
+    async def changes(self, *, after: int, **options: Any) -> Any:
+        """Have lost what was written last."""
+        if after == 1:
+            raise StoreDiverged("it has another revision 1")
+        return await super().changes(after=after, **options)
+
+
+async def test_what_was_lost_before_it_was_answered_is_not_acknowledged() -> None:
+    """The store lost a commit, and the fleet was restored without it, all while the answer was on its way."""
+    store = LosingStore()
+    await store.open()
+    site = await site_of(store=store)
+    publisher = site.plane.publisher
+    store.meanwhile = lambda: publisher.replace(site.plane._rebuild(FleetState(revision=5, mark="other")))
+    with pytest.raises(StoreUnavailable, match="it has lost revision 1: try again"):
+        await site.drain("a")
+    assert site.plane.drains() == []

@@ -17,7 +17,7 @@ async def test_a_fault_of_ours_in_reading_is_a_failed_reload(
 ) -> None:
     """Whatever reading the files raises, the settings stay, the failure is counted and the traceback is logged."""
 
-    def broken(_path: Path) -> Settings:
+    def broken(_path: Path, *, starting: bool) -> Settings:
         raise RecursionError("too deep")
 
     site = await site_of()

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from tests.support.redis import redis_server
 from tests.support.servers import PATIENCE_SECONDS, Server, alive, serving, wait_until
 
 EDGE = "edge.example.org"
@@ -76,6 +78,38 @@ def test_an_admin_address_in_use_ends_the_server_and_its_workers(tmp_path: Path)
     assert said[-1].startswith("dnsd: ")
     assert str(server.admin_port) in said[-1]
     assert not any("Traceback" in line for line in said)
+
+
+@pytest.mark.parametrize("before", [None, '{"kind":"dns","applied":7,"seen_at":"2026-01-01T00:00:00.000Z"}'])
+def test_a_start_that_fails_leaves_nobody_to_wait_for(tmp_path: Path, before: str | None) -> None:
+    """What it had announced is taken back, but not where another server may be there under its id."""
+    with redis_server(tmp_path / "redis") as redis:
+        if before is not None:
+            redis.cli("set", "{dnsd}:schema", "1")
+            redis.cli("hset", "{dnsd}:consumers", "ns1", before)
+        server = Server(tmp_path, store=redis.url)
+        with socket.create_server(("127.0.0.1", server.admin_port)):
+            try:
+                status, _, left = ended(server)
+            finally:
+                server.close()
+        assert (status, left) == (1, [])
+        assert redis.cli("hkeys", "{dnsd}:consumers") == ("" if before is None else "ns1")
+
+
+def test_a_start_that_cannot_load_leaves_nobody_to_wait_for(tmp_path: Path) -> None:
+    """It was announced before it found a drain that it cannot read."""
+    with redis_server(tmp_path / "redis") as redis:
+        redis.cli("set", "{dnsd}:schema", "1")
+        redis.cli("hset", "{dnsd}:drains", "edge-1/*/ops", "no drain")
+        server = Server(tmp_path, store=redis.url)
+        try:
+            status, said, left = ended(server)
+        finally:
+            server.close()
+        assert (status, left) == (1, [])
+        assert "it holds a value that this dnsd cannot read" in said[-1]
+        assert redis.cli("hkeys", "{dnsd}:consumers") == ""
 
 
 def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> None:

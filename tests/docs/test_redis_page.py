@@ -69,7 +69,7 @@ async def test_the_user_of_the_page_may_do_what_dnsd_does(tmp_path: Path, monkey
             await store.heartbeat(Consumer(id="ns1", kind="dns", applied=3, applied_at=NOW, seen_at=NOW))
             assert len(await store.consumers()) == 1
             await store.forget_consumer("ns1")
-            await store.confirm()
+            await store.confirm(revision=3)
         finally:
             await store.close()
         assert server.cli("ACL", "DRYRUN", "dnsd", "WAIT", "1", "1000") == "OK"  # where replicas are asked for

@@ -1,6 +1,7 @@
 """A follower of drains as somebody else would write it after `docs/redis.md`: a socket, the standard library, no dnsd.
 
-`python foreign_follower.py PORT ID` prints a line of JSON for each view that it acts by, before it says so in Redis.
+`python foreign_follower.py PORT ID [SECONDS]` prints a line of JSON for each view that it acts by, before it says so in
+Redis. SECONDS are how long it acts by two histories at least.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ class Redis:
 class Follower:
     """What a router knows of drains, and where it is."""
 
-    def __init__(self, port: int, name: str) -> None:
-        self.redis, self.name = Redis(port), name
+    def __init__(self, port: int, name: str, both_seconds: float = BOTH_SECONDS) -> None:
+        self.redis, self.name, self.both_seconds = Redis(port), name, both_seconds
         self.revision, self.mark, self.drains = 0, "", dict[str, Any]()
-        self.load_at: float | None = None
+        self.shown = ""
+        self.before: dict[str, Any] | None = None  # drains of a history that Redis has lost
+        self.noticed, self.load_at, self.heard_then = 0.0, 0.0, dict[str, Any]()
 
     def say(self) -> None:
         """Tell how far it has come."""
@@ -71,28 +74,42 @@ class Follower:
     def act(self, how: str) -> None:
         """Act by what is known: show it, and only then say so."""
         view = {key: drain["mode"] for key, drain in self.drains.items()}
-        print(json.dumps({"how": how, "revision": self.revision, "drains": view}), flush=True)
+        shown = json.dumps({"how": how, "revision": self.revision, "drains": view})
+        if shown != self.shown:
+            print(shown, flush=True)
+        self.shown = shown
         self.say()
 
     def load(self, *, is_other_history: bool = False) -> None:
         """Load a consistent cut, and believe it where nothing was lost."""
-        revision, drains, last = self.redis.cut(
-            ("GET", "{dnsd}:revision"), ("HGETALL", "{dnsd}:drains"), ("XREVRANGE", CHANGES, "+", "-", "COUNT", 1)
+        revision, drains, last, consumers = self.redis.cut(
+            ("GET", "{dnsd}:revision"),
+            ("HGETALL", "{dnsd}:drains"),
+            ("XREVRANGE", CHANGES, "+", "-", "COUNT", 1),
+            ("HGETALL", "{dnsd}:consumers"),
         )
-        self.load_at = None
+        self.load_at = time.monotonic() + AGAIN_SECONDS
         if int(revision or 0) < self.revision:
-            self.load_at = time.monotonic() + AGAIN_SECONDS
             return
-        before, self.revision = self.drains, int(revision or 0)
-        self.drains = {key: json.loads(text) for key, text in zip(drains[::2], drains[1::2], strict=True)}
+        words = read(consumers)
+        servers = {key: word for key, word in words.items() if word["kind"] == "dns"}
+        if is_other_history:
+            self.before, self.noticed, self.heard_then = self.drains, time.monotonic(), servers
+        self.revision, self.drains = int(revision or 0), read(drains)
         entry = fields_of(last[0]) if last else {}
         self.mark = entry.get("mark", "") if entry.get("revision") == revision else ""
-        if is_other_history:
-            self.load_at = time.monotonic() + BOTH_SECONDS
-            for key, drain in before.items():
-                both = (drain, self.drains.get(key, drain))
-                self.drains[key] = max(both, key=lambda each: STRENGTH.index(each["mode"]))
+        if time.monotonic() - self.noticed >= self.both_seconds and self.heard(servers):
+            self.before = None
+        for key, drain in (self.before or {}).items():
+            both = (drain, self.drains.get(key, drain))
+            self.drains[key] = max(both, key=lambda each: STRENGTH.index(each["mode"]))
         self.act("loaded")
+
+    def heard(self, servers: dict[str, Any]) -> bool:
+        """Say whether dnsd has spoken since the loss was noticed, all that have in the history of the cut."""
+        then = {key: word["seen_at"] for key, word in self.heard_then.items()}
+        new = [word for key, word in servers.items() if then.get(key) != word["seen_at"]]
+        return bool(new) and all((each["applied"], each.get("mark", "")) == (self.revision, self.mark) for each in new)
 
     def look(self) -> None:
         """Take what follows the own place, or begin again."""
@@ -121,13 +138,18 @@ class Follower:
         self.say()
         self.load()
         while True:
-            self.redis.ask("XREAD", "BLOCK", 500, "COUNT", 1, "STREAMS", CHANGES, f"{self.revision}-0")
-            if self.load_at is None:
+            rung = self.redis.ask("XREAD", "BLOCK", 500, "COUNT", 1, "STREAMS", CHANGES, f"{self.revision}-0")
+            if self.before is None:
                 self.look()
-            elif time.monotonic() >= self.load_at:
+            elif rung or time.monotonic() >= self.load_at:
                 self.load()
             if time.monotonic() - self.said >= HEARTBEAT_SECONDS:
                 self.say()
+
+
+def read(pairs: Any) -> dict[str, Any]:
+    """Return the values of a hash by field."""
+    return {key: json.loads(text) for key, text in zip(pairs[::2], pairs[1::2], strict=True)}
 
 
 def fields_of(entry: Any) -> dict[str, str]:
@@ -136,4 +158,4 @@ def fields_of(entry: Any) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    Follower(int(sys.argv[1]), sys.argv[2]).run()
+    Follower(int(sys.argv[1]), sys.argv[2], *map(float, sys.argv[3:])).run()

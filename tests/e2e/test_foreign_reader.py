@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,9 @@ from tests.support.servers import PATIENCE_SECONDS, Server, serving, wait_until
 
 SCRIPT = Path(__file__).with_name("foreign_follower.py")
 ROUTER = "router-7"
+
+# How long it acts by two histories at least. Unit: seconds.
+BOTH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 class Follower:
     """The foreign program's process, and what it has printed."""
 
-    def __init__(self, folder: Path, redis: RedisServer) -> None:
+    def __init__(self, folder: Path, redis: RedisServer, *words: str) -> None:
         self._output = folder / "follower"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", SCRIPT, str(redis.port), ROUTER],
+                [sys.executable, "-I", SCRIPT, str(redis.port), ROUTER, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -94,9 +98,9 @@ class Follower:
 
 
 @contextlib.contextmanager
-def following(folder: Path, redis: RedisServer) -> Iterator[Follower]:
+def following(folder: Path, redis: RedisServer, *words: str) -> Iterator[Follower]:
     """Run the foreign program for the length of a test."""
-    follower = Follower(folder, redis)
+    follower = Follower(folder, redis, *words)
     try:
         wait_until(lambda: bool(follower.views), "the follower has loaded")
         yield follower
@@ -221,9 +225,9 @@ def test_a_foreign_follower_undrains_nothing_that_redis_has_lost(site: Site, tmp
         assert follower.drains == site.truth() == {"ingest-1/*/local": "draining"}
 
 
-def test_a_foreign_follower_acts_by_both_histories_for_a_while(site: Site, tmp_path: Path) -> None:
+def test_a_foreign_follower_acts_by_both_histories_until_it_has_heard_dnsd(site: Site, tmp_path: Path) -> None:
     """A follower whose place has become another revision of that number keeps its drains beside the new ones."""
-    with following(tmp_path, site.redis) as follower:
+    with following(tmp_path, site.redis, str(BOTH_SECONDS)) as follower:
         site.call("PUT", "/v1/nodes/edge-1/drain?wait=applied", reason="to stay")
         assert site.server.stop() == 0
         follower.process.send_signal(signal.SIGSTOP)
@@ -231,9 +235,14 @@ def test_a_foreign_follower_acts_by_both_histories_for_a_while(site: Site, tmp_p
         (site.server.folder / "last-state").unlink()
         site.server.start()
         site.call("PUT", "/v1/nodes/ingest-1/drain", reason="another first revision")
+        truth = site.truth()
+        assert site.server.stop() == 0
         follower.process.send_signal(signal.SIGCONT)
         wait_until(lambda: len(follower.views) == 3, "the follower has noticed")
         both = {"edge-1/*/local": "draining", "ingest-1/*/local": "draining"}
         assert follower.views[-1] == {"how": "loaded", "revision": 1, "drains": both}
-        wait_until(functools.partial(follower.acts_by, site.truth()), "the follower acts by the new history alone")
+        time.sleep(3 * BOTH_SECONDS)
+        assert follower.drains == both
+        site.server.start()
+        wait_until(functools.partial(follower.acts_by, truth), "the follower acts by the new history alone")
         assert follower.drains == {"ingest-1/*/local": "draining"}

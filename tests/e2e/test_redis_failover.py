@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.support.outages import Ledger
 from tests.support.redis import RedisServer, redis_server
-from tests.support.redis_fleet import drain, in_redis, judging, metric, redis_fleet, start_all
+from tests.support.redis_fleet import drain, in_redis, judging, metric, problems, redis_fleet, start_all
 from tests.support.relay import Relay, relay_to
 from tests.support.sentinels import SentinelFleet, in_step, sentinel_fleet
 from tests.support.servers import Server, wait_until
@@ -68,9 +69,18 @@ def test_without_a_replica_a_drain_that_needs_one_is_not_acknowledged(tmp_path: 
             assert reply.status == 503, reply
             assert reply.document["id"] == "store-unavailable"
             assert "0 of 1 replicas" in reply.document["detail"]
+            (problem,) = problems(servers[0])
+            assert problem.startswith("drains cannot be changed: ")
+            began = time.monotonic()
+            with ThreadPoolExecutor(8) as threads:  # who comes at once does not wait in turn
+                replies = list(threads.map(lambda number: drain(servers[0], f"edge-{number}", force=True), range(1, 9)))
+            assert {each.status for each in replies} == {503}
+            assert time.monotonic() - began < 4.0
             replica.resume()
+            wait_until(lambda: not problems(servers[0]), "the server has found out that the replica is back")
             wait_until(lambda: drain(servers[0], "edge-1").status == 200, "it is acknowledged")
-            wait_until(lambda: in_redis(replica) == {"edge-1"}, "the replica has it")
+            everywhere = {f"edge-{number}" for number in range(1, 9)}
+            wait_until(lambda: in_redis(replica) == everywhere, "the replica has it, and all that was not acknowledged")
 
 
 @dataclass(frozen=True, slots=True)

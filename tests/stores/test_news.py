@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -75,6 +76,19 @@ async def test_whoever_waits_for_a_consumer_is_woken(store: DrainStore) -> None:
     assert time.monotonic() - begun < LONG_SECONDS / 4
 
 
+async def test_a_sign_of_life_alone_ends_no_wait_for_consumers(store: DrainStore) -> None:
+    """It is read with what there is when the time is over."""
+    await store.heartbeat(ns2(1))
+    before = await store.consumers()
+    waiting = asyncio.create_task(store.consumers(unlike=before, wait_seconds=0.2))
+    await asyncio.sleep(0.01)
+    alive = replace(ns2(1), seen_at=NOW + 9)
+    await store.heartbeat(alive)
+    begun = time.monotonic()
+    assert await waiting == (alive,)
+    assert time.monotonic() - begun > 0.1
+
+
 async def test_a_wait_for_consumers_runs_out(store: DrainStore) -> None:
     """With what there is."""
     await store.heartbeat(ns2(1))
@@ -90,10 +104,10 @@ async def test_consumers_that_are_other_than_the_callers_are_no_wait(store: Drai
 async def test_what_stands_can_be_confirmed(store: DrainStore) -> None:
     """Where the store has nothing more to wait for, at once; on a store that is closed, never."""
     await put_drain(store, 0)
-    await store.confirm()
+    await store.confirm(revision=1)
     await store.close()
     with pytest.raises(StoreUnavailable, match="not open"):
-        await store.confirm()
+        await store.confirm(revision=1)
 
 
 async def test_a_consumer_is_told_whether_it_was_known(store: DrainStore) -> None:

@@ -17,15 +17,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dnsd.errors import StoreRefused, StoreUnavailable
+from dnsd.errors import NotReplicated, StoreRefused, StoreUnavailable
 from dnsd.stores.base import DrainStore
-from dnsd.stores.redis import dialling, link
+from dnsd.stores.redis import connecting, link
+from dnsd.stores.redis.store import RedisStore
 from tests.stores.redis_stores import opened, refusal, store_at
 from tests.stores.samples import put_drain
 from tests.support.redis import RedisServer, redis_server, shared_redis
 from tests.support.relay import relay_to
 from tests.support.sentinels import sentinel_fleet
-from tests.support.servers import PATIENCE_SECONDS, free_port
+from tests.support.servers import PATIENCE_SECONDS, free_port, wait_until
 
 # While the link is down a call fails without asking anybody; this much more than that is a busy machine. Unit: seconds.
 AT_ONCE_SECONDS = 0.25
@@ -72,7 +73,7 @@ async def test_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
 
 async def test_a_server_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call that finds out takes its time; those after it fail at once; what failed does not land later."""
-    monkeypatch.setattr(dialling, "DIAL_SECONDS", 0.2)
+    monkeypatch.setattr(connecting, "DIAL_SECONDS", 0.2)
     with redis_server(tmp_path) as server:
         async with opened(server.url) as store:
             await put_drain(store, 0)
@@ -183,15 +184,98 @@ async def test_of_several_hosts_the_primary_is_used(tmp_path: Path) -> None:
     with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary) as replica:
         url = f"redis://127.0.0.1:{free_port()},127.0.0.1:{replica.port},127.0.0.1:{primary.port}/0"
         async with opened(url, min_replicas=1) as store:
-            await put_drain(store, 0)
+            await store.confirm(revision=await put_drain(store, 0))
             primary.kill()
             with pytest.raises(StoreUnavailable):
                 await store.load()
             replica.cli("replicaof", "no", "one")
             await eventually(store.load)
             assert (await store.load()).revision == 1
-            with pytest.raises(StoreUnavailable, match="it is written, but 0 of 1 replicas have it"):
+            assert await put_drain(store, 1) == 2
+            with pytest.raises(NotReplicated, match="it is written, but 0 of 1 replicas have it"):
+                await store.confirm(revision=2)
+
+
+async def test_of_two_primaries_the_one_further_on_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever order they are named, and told in one line; a server under two names is one."""
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.05)
+    with redis_server(tmp_path / "a") as behind, redis_server(tmp_path / "b") as ahead:
+        async with opened(ahead.url) as store:
+            await put_drain(store, 0)
+            await put_drain(store, 1, node="edge-2")
+        async with opened(behind.url) as store:
+            await put_drain(store, 0)
+        for ports in ((behind.port, ahead.port), (ahead.port, behind.port)):
+            caplog.clear()
+            async with opened(f"redis://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/0") as store:
+                assert (await store.load()).revision == 2
+                await asyncio.sleep(0.3)  # it looks again, and has nothing new to say
+                assert (await store.load()).revision == 2
+            (line,) = [record.getMessage() for record in caplog.records if "more than one" in record.getMessage()]
+            assert f"127.0.0.1:{ahead.port} is used, at revision 2; make a replica of 127.0.0.1:{behind.port}" in line
+        caplog.clear()
+        async with opened(f"redis://127.0.0.1:{ahead.port},localhost:{ahead.port}/0") as store:
+            assert (await store.load()).revision == 2
+        assert "more than one" not in caplog.text
+
+
+async def test_another_primary_is_found_while_the_old_one_still_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover that the old primary has slept through; those who wait for changes notice it too."""
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.05)
+    with redis_server(tmp_path / "a") as old, redis_server(tmp_path / "b", replica_of=old) as new:
+        async with opened(f"redis://127.0.0.1:{old.port},127.0.0.1:{new.port}/0") as store:
+            await put_drain(store, 0)
+            await asyncio.to_thread(wait_until, lambda: new.cli("get", "{dnsd}:revision") == "1", "the replica has it")
+            waiting = asyncio.create_task(store.changes(after=1, wait_seconds=60))
+            new.cli("replicaof", "no", "one")
+            async with opened(new.url) as other:
+                await put_drain(other, 1, node="edge-2")
+            assert [record.revision for record in await asyncio.wait_for(waiting, PATIENCE_SECONDS)] == [2]
+            assert await put_drain(store, 2, node="edge-3") == 3
+            assert (old.cli("get", "{dnsd}:revision"), new.cli("get", "{dnsd}:revision")) == ("1", "3")
+
+
+async def test_a_sentinel_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A primary that hangs while another takes its place is left, even where it answers again at once."""
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.05)
+    with sentinel_fleet(tmp_path, replicas=2) as fleet:
+        async with opened(fleet.url) as store:
+            await put_drain(store, 0)
+            before = fleet.present_master()
+            fleet.group.sentinels[0].cli("sentinel", "failover", "fleet")
+            # The old one is up all the time; no write of ours makes it say that it is no primary any more.
+            await asyncio.to_thread(wait_until, lambda: fleet.present_master() is not before, "another is the primary")
+            await eventually(lambda: _is_at(store, fleet.present_master()))
+            assert await put_drain(store, 1) == 2
+
+
+async def _is_at(store: RedisStore, server: RedisServer) -> None:
+    connected = store._link._connected
+    if connected is None or connected.host is None or connected.host[1] != server.port:
+        raise StoreUnavailable("elsewhere")
+
+
+async def test_a_large_read_holds_up_no_write(tmp_path: Path) -> None:
+    """While a server hangs, whoever writes learns of it as soon as if nobody were reading."""
+    with redis_server(tmp_path) as server:
+        async with opened(server.url) as store:
+            await put_drain(store, 0)
+            await store.load()
+            server.pause()
+            reading = [asyncio.create_task(store.load()), asyncio.create_task(store.reports())]
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="does not answer in time"):
                 await put_drain(store, 1)
+            assert time.monotonic() - began < connecting.ANSWER_SECONDS + AT_ONCE_SECONDS
+            for read in reading:
+                with pytest.raises(StoreUnavailable):
+                    await read
+            assert time.monotonic() - began < connecting.ANSWER_SECONDS + 2 * AT_ONCE_SECONDS
 
 
 async def test_a_primary_that_becomes_a_replica_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,13 +310,14 @@ async def test_sentinels_lead_to_the_primary(tmp_path: Path) -> None:
         async with opened(fleet.url, min_replicas=1) as store:
             fleet.group.sentinels[0].resume()
             for revision in range(5):
-                await put_drain(store, revision, node=f"edge-{revision}")
+                await store.confirm(revision=await put_drain(store, revision, node=f"edge-{revision}"))
             fleet.present_master().kill()
             with pytest.raises(StoreUnavailable):
                 await store.load()
             await eventually(store.load)
             assert len((await store.load()).drains) == 5
             assert await put_drain(store, 5) == 6
+            await store.confirm(revision=6)
 
 
 async def test_a_cluster_leads_to_the_node_with_our_slot(tmp_path: Path) -> None:
@@ -251,6 +336,36 @@ async def test_a_cluster_leads_to_the_node_with_our_slot(tmp_path: Path) -> None
             assert (await other.load()).drains == (await store.load()).drains
             assert [record.revision for record in await store.changes(after=0, wait_seconds=1)] == [1]
         assert "a cluster has no database but 0" in await refusal(f"redis://127.0.0.1:{one.port}/1", StoreRefused)
+
+
+async def test_a_slot_that_moves_is_followed(tmp_path: Path) -> None:
+    """While it moves, what cannot be done is told in words; afterwards it is found where it is, with all in it."""
+    with (
+        redis_server(tmp_path / "a", options=_clustered()) as one,
+        redis_server(tmp_path / "b", options=_clustered()) as two,
+    ):
+        one.cli("cluster", "addslotsrange", "0", "16383")
+        one.cli("cluster", "meet", "127.0.0.1", str(two.port), two.options[-1])
+        for node in (one, two):
+            await eventually(functools.partial(_settled, node))
+        slot = one.cli("cluster", "keyslot", "{dnsd}:revision")
+        ids = [node.cli("cluster", "myid") for node in (one, two)]
+        async with opened(one.url) as store:
+            await put_drain(store, 0)
+            two.cli("cluster", "setslot", slot, "importing", ids[0])
+            one.cli("cluster", "setslot", slot, "migrating", ids[1])
+            keys = one.cli("cluster", "getkeysinslot", slot, "100").split()
+            one.cli("migrate", "127.0.0.1", str(two.port), keys[0], "0", "1000")
+            with pytest.raises(StoreUnavailable, match="its cluster is moving these keys to"):
+                await put_drain(store, 1, node="edge-2")
+            one.cli("migrate", "127.0.0.1", str(two.port), "", "0", "1000", "keys", *keys[1:])
+            with pytest.raises(StoreUnavailable, match=rf"its cluster is moving these keys to 127.0.0.1:{two.port}"):
+                await store.load()
+            for node in (two, one):
+                node.cli("cluster", "setslot", slot, "node", ids[1])
+            await eventually(lambda: put_drain(store, 1, node="edge-2"))
+            assert [record.revision for record in await store.changes(after=0)] == [1, 2]
+            assert two.cli("get", "{dnsd}:revision") == "2"
 
 
 def _clustered() -> tuple[str, ...]:

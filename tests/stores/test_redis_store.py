@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, StoreDiverged
+from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, StoreDiverged, StoreUnavailable
 from dnsd.model.state import Consumer
 from dnsd.stores.redis import layout
+from dnsd.stores.redis.confirming import REPLICA_SECONDS
 from dnsd.stores.redis.store import RedisStore
 from tests.stores.redis_stores import opened
 from tests.stores.samples import NOW, a_drain, a_node, a_report, placed, put_drain, told
@@ -176,23 +177,41 @@ async def test_what_the_configuration_declares_is_told_to_readers(prefix: str) -
         assert (await store.load()).nodes == {}
 
 
-async def test_a_commit_waits_for_its_replicas(tmp_path: Path) -> None:
-    """Acknowledged only where as many have it as were asked for; so is what stands already."""
+async def test_what_stands_waits_for_its_replicas(tmp_path: Path) -> None:
+    """Confirmed only where as many have it as were asked for, however many ask; others do not wait with them."""
     with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary) as replica:
         wait_until(lambda: "state=online" in primary.cli("info", "replication"), "the replica is in step")
         async with opened(primary.url, min_replicas=1) as store:
-            await put_drain(store, 0)
+            await store.confirm(revision=await put_drain(store, 0))
             assert replica.cli("get", "{dnsd}:revision") == "1"
             replica.pause()
-            for call in (put_drain(store, 1), store.confirm()):
-                waiting = asyncio.create_task(call)
-                await asyncio.sleep(0.1)
-                assert (await asyncio.wait_for(store.load(), 0.5)).revision == 2  # reads do not wait with it
-                with pytest.raises(NotReplicated, match="it is written, but 0 of 1 replicas have it after 1 s"):
-                    await waiting
+            began = time.monotonic()
+            waiting = [asyncio.create_task(store.confirm(revision=await put_drain(store, 1)))]
+            await asyncio.sleep(0.1)
+            waiting += [asyncio.create_task(store.confirm(revision=await put_drain(store, at))) for at in range(2, 12)]
+            assert (await asyncio.wait_for(store.load(), 0.5)).revision == 12
+            for each in await asyncio.gather(*waiting, return_exceptions=True):
+                assert isinstance(each, NotReplicated)
+                assert "it is written, but 0 of 1 replicas have it after 1 s" in str(each)
+            assert time.monotonic() - began < 4 * REPLICA_SECONDS  # two waits, not eleven
             replica.resume()
-            await store.confirm()
-            assert replica.cli("get", "{dnsd}:revision") == "2"
+            await store.confirm(revision=12)
+            assert replica.cli("get", "{dnsd}:revision") == "12"
+
+
+async def test_another_server_confirms_only_what_it_has(tmp_path: Path) -> None:
+    """What the next primary lacks, or has under another mark, is not confirmed by it, however many replicas it has."""
+    with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary):
+        wait_until(lambda: "state=online" in primary.cli("info", "replication"), "the replica is in step")
+        async with opened(primary.url, min_replicas=1) as store:
+            await store.commit(
+                expected_revision=0, changes=[placed(a_drain(revision=1))], history=[told(1)], at=NOW, mark="ours"
+            )
+            await store.confirm(revision=1, mark="ours")
+            for revision, mark in ((1, "theirs"), (2, ""), (2, "ours")):
+                with pytest.raises(StoreUnavailable, match=rf"it has lost revision {revision}: try again"):
+                    await store.confirm(revision=revision, mark=mark)
+            await store.confirm(revision=1)
 
 
 async def test_closing_lets_a_write_land_first(prefix: str) -> None:

@@ -10,10 +10,11 @@ from redis.asyncio import Redis
 
 from dnsd.errors import StoreRefused
 from dnsd.stores.redis import layout, scripts
+from dnsd.stores.redis.connecting import Checked
 
 
-async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
-    """Check a server, and say whether it is a replica.
+async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> Checked:
+    """Check a server, and say what it is.
 
     Args:
         label: what messages call the store.
@@ -21,6 +22,7 @@ async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
     Raises:
         StoreRefused: another version, keys of somebody else's, or a newer layout.
         RedisError, OSError: it cannot be asked, or does not take the first write.
+        ValueError: its revision is no number.
     """
     about = await client.info("server")
     replication = await client.info("replication")
@@ -40,7 +42,11 @@ async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> bool:
     await client.xread({keys.changes: "0-0"}, count=1)  # whoever may not do this would hear of nothing
     if schema is None:
         await client.set(keys.schema, layout.SCHEMA, nx=True)
-    return str(replication.get("role")) != "master"
+    return Checked(
+        run_id=str(about.get("run_id", "")),
+        is_replica=str(replication.get("role")) != "master",
+        revision=int(await client.get(keys.revision) or 0),
+    )
 
 
 def _why_not_version(text: str) -> str | None:

@@ -3,9 +3,11 @@
 -- KEYS  schema, revision, drains, nodes, changes, history, history-of-nodes
 -- ARGV  the instant by which it must have come, in milliseconds of this server's clock; the schema, the expected revision
 --       and its mark (or nothing), the revision that it leads to, instant, mark, how many changes and how many entries of
---       history to keep, the number of changes,
---       then revision, entity, key and value for each change,
---       then id, node and text for each entry of history
+--       history to keep, the number of packets with changes,
+--       then packets with revision, entity, key and value for each change,
+--       then packets with id, node and text for each entry of history
+--
+-- A packet is a JSON list of words: hundreds of thousands of single words would take both sides longer.
 --
 -- Answers {"done"}, {"late"}, {"conflict", revision}, {"schema", found} or {"type", key, found}. All but the first have
 -- written nothing; nor has a commit that fails at its first write, as for want of memory.
@@ -42,12 +44,9 @@ if ARGV[4] ~= '' then
 end
 
 local becomes, at, mark = ARGV[5], ARGV[6], ARGV[7]
-local changes_kept, history_kept, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local place = 11
+local changes_kept, history_kept, packets = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 
-for _ = 1, count do
-  local made, entity, key, value = unpack(ARGV, place, place + 3)
-  place = place + 4
+local function take_change(made, entity, key, value)
   redis.call('XADD', changes, 'MAXLEN', changes_kept, made .. '-0',
     'revision', made, 'at', at, 'entity', entity, 'key', key, 'value', value, 'mark', mark)
   local hash = entity == 'drain' and drains or nodes
@@ -55,6 +54,13 @@ for _ = 1, count do
     redis.call('HDEL', hash, key)
   else
     redis.call('HSET', hash, key, value)
+  end
+end
+
+for number = 11, 10 + packets do
+  local words = cjson.decode(ARGV[number])
+  for place = 1, #words, 4 do
+    take_change(unpack(words, place, place + 3))
   end
 end
 redis.call('SET', revision, becomes)
@@ -68,14 +74,19 @@ local function member(node, id)
   return node .. '/' .. string.rep('0', 20 - #major) .. major .. '-' .. string.rep('0', 7 - #minor) .. minor
 end
 
-while place <= #ARGV do
-  local id, node, text = unpack(ARGV, place, place + 2)
-  place = place + 3
+local function take_entry(id, node, text)
   -- Where history is further than the revision, since keys were removed by hand, it goes on from where it is.
   if redis.pcall('XADD', history, id, 'node', node, 'entry', text).err then
     id = redis.call('XADD', history, '*', 'node', node, 'entry', text)
   end
   redis.call('ZADD', history_of_nodes, 0, member(node, id))
+end
+
+for number = 11 + packets, #ARGV do
+  local words = cjson.decode(ARGV[number])
+  for place = 1, #words, 3 do
+    take_entry(unpack(words, place, place + 2))
+  end
 end
 local surplus = redis.call('XLEN', history) - history_kept
 if surplus > 0 then

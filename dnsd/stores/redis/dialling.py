@@ -1,65 +1,29 @@
-"""Dialling a Redis: which servers to try, and a connection to the first one that will do.
+"""Dialling a Redis: which servers to try, and a connection to the one that will do.
 
-It owns hosts, sentinels, redirections of a cluster, and the client library's options. It dials when it is told to;
-when that is, and what becomes of a connection, is the `link`'s.
+It owns hosts, sentinels, redirections of a cluster, and the choice among several that call themselves primary. It dials
+when it is told to; when that is, and what becomes of a connection, is the `link`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
-from redis.backoff import NoBackoff
 from redis.exceptions import MovedError
 
 from dnsd.errors import StoreUnavailable
-from dnsd.stores.redis import faults
-from dnsd.stores.redis.address import Address, Credentials, Host, Kind, host_text
+from dnsd.stores.redis import connecting, faults
+from dnsd.stores.redis.address import Address, Host, Kind
+from dnsd.stores.redis.connecting import Checked, Connected, client_options
 
-# How long one server may take to be connected to and checked. Unit: seconds.
-DIAL_SECONDS = 1.0
-
-# How long an answer may take; Redis answers in less than a millisecond. Unit: seconds.
-ANSWER_SECONDS = 2.0
+log = logging.getLogger(__name__)
 
 # A cluster says which of its nodes has our slot; one that sends us round is not settled yet. Unit: redirections.
 MAX_MOVES = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Connected:
-    """A server that was dialled and checked.
-
-    Args:
-        commands: for calls that are answered at once, one after the other.
-        confirming: for those that wait for replicas.
-        listening: for the one call that waits for news.
-        is_replica: it takes no writes now.
-        clock_ahead: seconds by which its clock is ahead of this process's steady one.
-    """
-
-    commands: Redis
-    confirming: Redis
-    listening: Redis
-    is_replica: bool = False
-    clock_ahead: float = 0.0
-
-    def clock_in(self, seconds: float) -> float:
-        """Return what the server's clock will show when so many seconds have passed: seconds since the epoch."""
-        return time.monotonic() + self.clock_ahead + seconds
-
-    async def close(self) -> None:
-        """Close all connections; what they still wait for fails."""
-        for client in (self.commands, self.confirming, self.listening):
-            with contextlib.suppress(*faults.ANY):
-                await client.aclose()
 
 
 class Dialler:
@@ -67,14 +31,19 @@ class Dialler:
 
     Args:
         label: what people call the store.
-        check: looks at a server before it is used: whether it is a replica. It raises what `faults` has words for.
+        check: looks at a server before it is used. It raises what `faults` has words for.
+
+    Attributes:
+        has_choice: the address names more than one server, so that another one may be the primary at any time.
     """
 
-    def __init__(self, address: Address, *, label: str, check: Callable[[Redis], Awaitable[bool]]) -> None:
+    def __init__(self, address: Address, *, label: str, check: Callable[[Redis], Awaitable[Checked]]) -> None:
+        self.has_choice = address.kind is Kind.SENTINEL or len(address.hosts) > 1
         self._address = address
         self._label = label
         self._check = check
         self._moved_to: Host | None = None
+        self._told_of: frozenset[str] = frozenset()
 
     def moved(self, error: MovedError) -> None:
         """Take note of where a cluster has our slot."""
@@ -82,26 +51,22 @@ class Dialler:
         self._moved_to = error.host or self._address.hosts[0][0], error.port
 
     async def dial(self) -> Connected:
-        """Connect to the first server that is the primary; where there is but one address, also to a replica.
+        """Connect to the primary; where there is but one address, also to a replica.
 
         Raises:
             StoreUnavailable: there is none; the reason is the last server's.
         """
-        failure = StoreUnavailable(f"{self._label}: there is no server to try")
-        only = self._address.kind is not Kind.SENTINEL and len(self._address.hosts) <= 1
         for _ in range(MAX_MOVES):
             moved_to = self._moved_to
-            for host in await self._candidates():
-                try:
-                    connected = await self._dial_one(host)
-                except StoreUnavailable as error:
-                    failure = error
-                    continue
-                if connected.is_replica and not only:
-                    await connected.close()
-                    failure = StoreUnavailable(f"{self._label}: {_text(host)} is a replica, not the primary")
-                    continue
-                return connected
+            found, failure = await self._dial_all(await self._candidates())
+            chosen = self._chosen(found)
+            try:
+                await _close(each for each in found if each is not chosen)
+            except BaseException:
+                await _close(found)
+                raise
+            if chosen is not None:
+                return chosen
             if self._moved_to == moved_to:
                 break
         self._moved_to = None
@@ -119,10 +84,10 @@ class Dialler:
     async def _ask_sentinels(self) -> Host:
         service = self._address.service or ""
         # Each of them has its time, so that one that hangs does not hide the others.
-        options = {**_options(self._address.sentinel, None), "socket_timeout": DIAL_SECONDS}
+        options = {**client_options(self._address.sentinel), "socket_timeout": connecting.DIAL_SECONDS}
         sentinel = Sentinel(self._address.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(2 * DIAL_SECONDS * len(self._address.hosts)):
+            async with asyncio.timeout(2 * connecting.DIAL_SECONDS * len(self._address.hosts)):
                 host, port = await sentinel.discover_master(service)
         except MasterNotFoundError as error:
             raise StoreUnavailable(
@@ -135,50 +100,53 @@ class Dialler:
                 await sentinel.aclose()
         return str(host), int(port)
 
-    async def _dial_one(self, host: Host | None) -> Connected:
-        connected = Connected(self._client(host), self._client(host), self._client(host))
+    async def _dial_all(self, hosts: Sequence[Host | None]) -> tuple[list[Connected], StoreUnavailable]:
+        """Connect to all that can be, at once; return them in order, and why the last one will not do."""
+        found: dict[int, Connected] = {}
+        failures: dict[int, StoreUnavailable] = {}
+
+        async def dial(place: int, host: Host | None) -> None:
+            try:
+                found[place] = await connecting.connect(self._address, host, self._check)
+            except (*faults.ANY, StoreUnavailable) as error:
+                if isinstance(error, MovedError):
+                    self.moved(error)
+                failures[place] = faults.unavailable(self._label, error)
+
         try:
-            async with asyncio.timeout(DIAL_SECONDS):
-                is_replica = await self._check(connected.commands)
-                await connected.listening.ping()
-                seconds, microseconds = await connected.commands.time()
-        except faults.ANY as error:
-            if isinstance(error, MovedError):
-                self.moved(error)
-            await connected.close()
-            raise faults.unavailable(self._label, error) from error
+            async with asyncio.TaskGroup() as group:
+                for place, host in enumerate(hosts):
+                    group.create_task(dial(place, host))
         except BaseException:
-            await connected.close()
+            await _close(found.values())
             raise
-        clock_ahead = seconds + microseconds / 1e6 - time.monotonic()
-        return replace(connected, is_replica=is_replica, clock_ahead=clock_ahead)
+        for place, each in found.items():
+            failures[place] = StoreUnavailable(f"{self._label}: {each.text} is a replica, not the primary")
+        return [found[place] for place in sorted(found)], failures[max(failures)]
 
-    def _client(self, host: Host | None) -> Redis:
-        options = _options(self._address.credentials, self._address)
-        if host is None:
-            return Redis(unix_socket_path=self._address.path, **options)
-        return Redis(host=host[0], port=host[1], **options)
+    def _chosen(self, found: Sequence[Connected]) -> Connected | None:
+        """Return the primary among servers.
+
+        Where more than one says that it is, one of them was left behind by a failover: most likely the one that has
+        seen fewer changes. All servers of a fleet come to the same choice.
+        """
+        primaries = [each for each in found if not each.is_replica]
+        if not primaries:
+            return found[0] if found and not self.has_choice else None
+        chosen = max(primaries, key=lambda each: each.checked.revision)  # the first of those
+        others = frozenset(each.text for each in primaries if each.checked.run_id != chosen.checked.run_id)
+        if others and others != self._told_of:
+            log.error(
+                "%s: more than one server takes writes: %s is used, at revision %d; make a replica of %s",
+                self._label,
+                chosen.text,
+                chosen.checked.revision,
+                ", ".join(sorted(others)),
+            )
+        self._told_of = others
+        return chosen
 
 
-def _text(host: Host | None) -> str:
-    return "the socket's server" if host is None else host_text(host)
-
-
-def _options(credentials: Credentials, address: Address | None) -> dict[str, Any]:
-    """Return the client library's options; trying again is ours to do, and so are timeouts."""
-    options: dict[str, Any] = {
-        "username": credentials.user,
-        "password": credentials.password,
-        "decode_responses": True,
-        "encoding_errors": "replace",  # one value that is no text must not hide those beside it
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": None,
-        "socket_connect_timeout": DIAL_SECONDS,
-    }
-    if address is not None:
-        options["db"] = address.db
-        if address.tls is not None:
-            files = {"ssl_ca_certs": address.tls.ca, "ssl_certfile": address.tls.cert, "ssl_keyfile": address.tls.key}
-            options |= {"ssl": True, **{name: str(path) for name, path in files.items() if path is not None}}
-    return options
+async def _close(several: Iterable[Connected]) -> None:
+    for each in several:
+        await each.close()

@@ -31,6 +31,7 @@ _PASSING: Sequence[tuple[str, str]] = (
     ("Link with MASTER is down", "it is a replica that has lost its primary"),
     ("cluster is down", "its cluster is down"),
     ("Hash slot not served", "its cluster has no node for these keys"),
+    ("during rehashing of slot", "its cluster is moving these keys to another node"),
     ("is loading the dataset", "it is loading its data"),
     ("busy running a script", "a script keeps it busy"),
     ("equal or smaller than the target stream", "its keys contradict each other: some were removed by hand"),
@@ -90,6 +91,8 @@ def _passing(error: BaseException, text: str) -> str:
             return words
     if isinstance(error, exceptions.MovedError):
         return f"its cluster has these keys on {error.host}:{error.port}"
+    if isinstance(error, exceptions.AskError):
+        return f"its cluster is moving these keys to {error.host}:{error.port}"
     if isinstance(error, (TimeoutError, exceptions.TimeoutError)):
         return "it does not answer in time"
     network = _cause(error, OSError)

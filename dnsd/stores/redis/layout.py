@@ -31,6 +31,9 @@ HISTORY_KEPT = 100_000
 # Applied revisions that are told to those who wait; a reader that missed one looks at the consumers. Unit: entries.
 PROGRESS_KEPT = 1_000
 
+# What goes to the commit script in one packet. Unit: changes, or entries of history.
+PACKET = 200
+
 # The place before the first entry of a stream.
 NOWHERE = "0-0"
 
@@ -155,20 +158,24 @@ def read_change(entry: Entry) -> ChangeRecord:
 
 
 def write_changes(changes: Iterable[Change], *, first: int) -> list[str]:
-    """Return what the commit script takes of changes: revision, entity, key and value of each."""
+    """Return what the commit script takes of changes: packets with revision, entity, key and value of each."""
     words: list[str] = []
     for revision, change in enumerate(changes, first):
         value = "" if change.value is None else dump(change.value.to_json())
         words += [str(revision), change.entity.value, change.key, value]
-    return words
+    return _packets(words, size=4 * PACKET)
 
 
 def write_history(history: Iterable[HistoryEntry]) -> list[str]:
-    """Return what the commit script takes of history: id, node and text of each."""
+    """Return what the commit script takes of history: packets with id, node and text of each."""
     words: list[str] = []
     for number, entry in enumerate(history):
         words += [f"{entry.revision}-{number}", entry.node, dump(entry.to_json())]
-    return words
+    return _packets(words, size=3 * PACKET)
+
+
+def _packets(words: Sequence[str], *, size: int) -> list[str]:
+    return [json.dumps(words[start : start + size], ensure_ascii=False) for start in range(0, len(words), size)]
 
 
 def read_history(entry: Entry) -> tuple[HistoryEntry, int]:

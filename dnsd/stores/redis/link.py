@@ -4,7 +4,7 @@ It owns whether the primary can be reached, and the order of calls. Where it is,
 for others.
 
     down ──dialled (back-off with jitter)──► up ──lost, or no longer the primary──► down
-                                             └──only a replica was there──► up, and looking for a primary──► up
+                                             └──there may be a better server──► up, and looking for it──► up
 
 While it is down nothing waits: a call fails at once with why, and one task goes on dialling.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -22,13 +23,17 @@ from redis.exceptions import MovedError
 
 from dnsd.errors import StoreUnavailable
 from dnsd.stores.redis import faults
-from dnsd.stores.redis.dialling import ANSWER_SECONDS, Connected, Dialler
+from dnsd.stores.redis.connecting import ANSWER_SECONDS, Connected, Lane
+from dnsd.stores.redis.dialling import Dialler
+
+log = logging.getLogger(__name__)
 
 # Between attempts to connect: doubles from the first to the last, less a random part. Unit: seconds.
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
-# How often a better server than a read-only one is looked for. Unit: seconds.
+# How often it is looked for a better server than a read-only one, and, where there are several, for another primary.
+# Unit: seconds.
 LOOK_SECONDS = 5.0
 
 ResultT = TypeVar("ResultT")
@@ -56,8 +61,9 @@ class Link:
         self._on_down = on_down
         self._connected: Connected | None = None
         self._why = StoreUnavailable(f"{label}: the store is not open")
-        self._turn = asyncio.Lock()  # of the commands
-        self._turn_to_confirm = asyncio.Lock()
+        self._turns = {lane: asyncio.Lock() for lane in Lane}
+        self._ends: set[asyncio.Timeout] = set()  # of the calls that are on their way
+        self._closing: set[asyncio.Task[None]] = set()
         self._fell = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -79,30 +85,53 @@ class Link:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
         await self._down(StoreUnavailable(f"{self._label}: the store is not open"))
+        if self._closing:  # who found out that a connection is lost may not be done with it
+            await asyncio.wait(self._closing)
 
     async def run(
-        self, job: Callable[[Redis], Awaitable[ResultT]], *, seconds: float = ANSWER_SECONDS, confirms: bool = False
+        self,
+        job: Callable[[Redis], Awaitable[ResultT]],
+        *,
+        seconds: float = ANSWER_SECONDS,
+        lane: Lane = Lane.COMMANDS,
     ) -> ResultT:
-        """Do something on a connection, after what was asked for before.
+        """Do something on a connection, after the commands that were asked for before.
 
         Args:
             job: uses the client that it is given, and nothing after it has returned.
             seconds: what it may take.
-            confirms: it waits for replicas, so that it goes beside the others rather than before them.
+            lane: what it goes beside, rather than before it.
 
         Raises:
             StoreUnavailable: at once while the link is down.
         """
         self._check_keeper()
-        async with self._turn_to_confirm if confirms else self._turn:
+        if lane is not Lane.COMMANDS:
+            async with self._turns[Lane.COMMANDS]:
+                pass  # the commands before it are done
+        async with self._turns[lane]:
             connected = self._connected
             if connected is None:
                 raise self._again()
             try:
-                async with asyncio.timeout(seconds):
-                    return await job(connected.confirming if confirms else connected.commands)
+                async with asyncio.timeout(seconds) as end:
+                    self._ends.add(end)
+                    try:
+                        return await job(connected.clients[lane])
+                    finally:
+                        self._ends.discard(end)
             except faults.ANY as error:
                 raise await self.failed(connected, error) from error
+
+    def check_up(self) -> None:
+        """Ask for nothing, only whether the link is up.
+
+        Raises:
+            StoreUnavailable: it is down.
+        """
+        self._check_keeper()
+        if self._connected is None:
+            raise self._again()
 
     def server_clock_in(self, seconds: float) -> float:
         """Return what the server's clock will show when so many seconds have passed; for use in a job.
@@ -146,10 +175,10 @@ class Link:
             connected = self._connected
             if connected is None:
                 await self._connect_again()
-            elif connected.is_replica:
+            elif connected.is_replica or self._dialler.has_choice:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._fell.wait(), LOOK_SECONDS)
-                await self._look_for_primary()
+                await self._look_for_better()
             else:
                 await self._fell.wait()
 
@@ -161,20 +190,29 @@ class Link:
             with contextlib.suppress(StoreUnavailable):  # kept as the reason, which calls raise
                 await self._connect()
 
-    async def _look_for_primary(self) -> None:
+    async def _look_for_better(self) -> None:
+        """Go over to the server that would be dialled now, where that is another primary."""
         before = self._connected
         if before is None:
             return
         try:
-            found = await self._dialler.dial()
+            unused = await self._dialler.dial()
         except StoreUnavailable:
-            return  # the replica still serves those who read
-        async with self._turn:  # no call is on its way: for nobody is this an outage
-            takes_place = not found.is_replica and self._connected is before
-            if takes_place:
-                self._on_down()
-                self._up(found)
-        await (before if takes_place else found).close()
+            return  # the one that there is still serves
+        try:
+            if unused.is_replica or (unused.checked.run_id == before.checked.run_id and not before.is_replica):
+                return
+            async with contextlib.AsyncExitStack() as turns:
+                # No call is on its way then: for nobody is this an outage. Commands are the last to be held up.
+                for lane in (Lane.LOADING, Lane.CONFIRMING, Lane.COMMANDS):
+                    await turns.enter_async_context(self._turns[lane])
+                if self._connected is before:
+                    log.warning("%s: the primary is %s by now", self._label, unused.text)
+                    self._on_down()
+                    self._up(unused)
+                    unused = before
+        finally:
+            await unused.close()
 
     async def _connect(self) -> None:
         try:
@@ -193,7 +231,13 @@ class Link:
         self._fell.set()
         if connected is not None:
             self._on_down()
-            await connected.close()
+            for end in self._ends:
+                if not end.expired():
+                    end.reschedule(0.0)  # at once: a call that still connects would not notice
+            closing = asyncio.create_task(connected.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            await asyncio.shield(closing)
 
     def _again(self) -> StoreUnavailable:
         """Return the reason anew: an exception that is raised twice collects tracebacks."""

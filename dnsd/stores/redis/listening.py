@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from dnsd.stores.following import Bell
 from dnsd.stores.redis import faults, scripts
-from dnsd.stores.redis.dialling import ANSWER_SECONDS, Connected
+from dnsd.stores.redis.connecting import ANSWER_SECONDS, Connected, Lane
 from dnsd.stores.redis.layout import NOWHERE, Entry
 
 # How long the call for news waits before it asks again, so that a server that is gone is noticed. Unit: seconds.
@@ -55,7 +55,7 @@ class Listener:
             bell.ring()
 
     async def _listen(self, connected: Connected, on_lost: OnLost) -> None:
-        client = connected.listening
+        client = connected.clients[Lane.LISTENING]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 tails = (("XREVRANGE", key, "+", "-", "COUNT", "1") for key in self._bells)

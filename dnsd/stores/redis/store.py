@@ -7,35 +7,38 @@ values mean, the `layout`'s.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
-from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, StoreDiverged, StoreRefused
+from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreRefused
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.model.times import format_instant
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT
-from dnsd.stores.following import Bell, follow
+from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.redis import faults, layout, scripts
 from dnsd.stores.redis.address import Address
 from dnsd.stores.redis.checking import check_server
-from dnsd.stores.redis.dialling import ANSWER_SECONDS, Connected, Dialler
+from dnsd.stores.redis.confirming import Confirmer
+from dnsd.stores.redis.connecting import ANSWER_SECONDS, Checked, Connected, Lane
+from dnsd.stores.redis.dialling import Dialler
 from dnsd.stores.redis.link import Link
 from dnsd.stores.redis.listening import Listener
+from dnsd.stores.redis.rollcall import RollCall
 from dnsd.stores.rules import MAX_INTEGER, check_commit, check_history_limit, check_reports
-
-log = logging.getLogger(__name__)
-
-# How long replicas have to take a commit, where some must. Unit: seconds.
-REPLICA_SECONDS = 1.0
 
 # What a cut of a large fleet may take. Unit: seconds.
 LOAD_SECONDS = 30.0
+
+# What a large commit may take: several times what it does. Unit: changes a second.
+CHANGES_PER_SECOND = 2_000
+
+# Values that are read or written on the spot; more of them would hold up everybody else. Unit: values.
+FEW = 200
 
 # How often it is looked whether the store still is where a caller that waits has seen it. Unit: seconds.
 POLL_CHANGES_SECONDS = 1.0
@@ -44,6 +47,7 @@ POLL_CHANGES_SECONDS = 1.0
 POLL_CONSUMERS_SECONDS = 0.05
 
 ResultT = TypeVar("ResultT")
+ValueT = TypeVar("ValueT")
 
 
 class RedisStore:
@@ -63,7 +67,6 @@ class RedisStore:
     ) -> None:
         self._label = address.label
         self._keys = layout.Keys(prefix)
-        self._min_replicas = min_replicas
         self._changes_kept = changes_kept
         self._changed, self._reported, self._progressed = Bell(), Bell(), Bell()
         self._listener = Listener(
@@ -79,8 +82,9 @@ class RedisStore:
             on_up=self._began,
             on_down=self._listener.end,
         )
+        self._confirmer = Confirmer(self._link, self._keys, label=self._label, min_replicas=min_replicas)
         self._writes: set[asyncio.Task[Any]] = set()
-        self._unreadable: set[str] = set()
+        self._roll_call = RollCall(self._link, self._keys, label=self._label)
 
     @property
     def label(self) -> str:
@@ -124,7 +128,7 @@ class RedisStore:
                 ("XREVRANGE", keys.changes, "+", "-", "COUNT", "1"),
             )
 
-        found = await self._link.run(read, seconds=LOAD_SECONDS)
+        found = await self._link.run(read, seconds=LOAD_SECONDS, lane=Lane.LOADING)
         # A thread: the values of a large fleet take a while to be read, and answers to others must not wait for it.
         return await self._understood(asyncio.to_thread(layout.read_state, *found))
 
@@ -140,32 +144,29 @@ class RedisStore:
         skip_to: int | None = None,
     ) -> int:
         """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
-        becomes = check_commit(expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to)
-        keys = self._keys
-        names = (
-            keys.schema, keys.revision, keys.drains, keys.nodes, keys.changes, keys.history, keys.history_of_nodes,
-        )  # fmt: skip
-        words = [
-            layout.SCHEMA,
-            str(expected_revision),
-            expected_mark,
-            str(becomes),
-            format_instant(at),
-            mark,
-            str(self._changes_kept),
-            str(layout.HISTORY_KEPT),
-            str(len(changes)),
-            *layout.write_changes(changes, first=becomes - len(changes) + 1),
-            *layout.write_history(history),
-        ]
 
-        async def write(client: Redis) -> list[str]:
-            # The same time that we wait for it: what is not acknowledged by then must not land later.
-            deadline = str(int(self._link.server_clock_in(ANSWER_SECONDS) * 1000))
-            answer: list[str] = await client.register_script(scripts.COMMIT)(names, [deadline, *words])
-            return answer
+        def prepared() -> tuple[int, list[str]]:
+            becomes = check_commit(
+                expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to
+            )
+            packets = layout.write_changes(changes, first=becomes - len(changes) + 1)
+            return becomes, [
+                layout.SCHEMA,
+                str(expected_revision),
+                expected_mark,
+                str(becomes),
+                format_instant(at),
+                mark,
+                str(self._changes_kept),
+                str(layout.HISTORY_KEPT),
+                str(len(packets)),
+                *packets,
+                *layout.write_history(history),
+            ]
 
-        answer = await self._to_its_end(self._link.run(write))
+        size = len(changes) + len(history)
+        becomes, words = await _aside(prepared, size=size)
+        answer = await self._to_its_end(self._run_commit(words, size=size))
         match answer:
             case ["late"]:
                 raise await self._link.dial_again("its clock was set, so that a write seemed to come late: try again")
@@ -177,28 +178,28 @@ class RedisStore:
             case ["type", key, found]:
                 raise StoreRefused(f"{self._label}: {layout.other_type(key, found)}")
         self._changed.ring()
-        if self._min_replicas:
-            await self.confirm()
         return becomes
 
-    async def confirm(self) -> None:
-        """Wait until the replicas that must have a commit have all there is; see `DrainStore.confirm`."""
-        count = await self._to_its_end(
-            self._link.run(self._replicas, seconds=ANSWER_SECONDS + REPLICA_SECONDS, confirms=True)
-        )
-        if count < self._min_replicas:
-            raise NotReplicated(
-                f"{self._label}: it is written, but {count} of {self._min_replicas} replicas have it after"
-                f" {REPLICA_SECONDS:.0f} s: it would be lost with the primary"
-            )
+    async def _run_commit(self, words: Sequence[str], *, size: int) -> list[str]:
+        """Run the commit script on its words, for so many changes and entries of history, and return its answer."""
+        keys, large, seconds = self._keys, size > FEW, ANSWER_SECONDS + size / CHANGES_PER_SECOND
+        names = (
+            keys.schema, keys.revision, keys.drains, keys.nodes, keys.changes, keys.history, keys.history_of_nodes,
+        )  # fmt: skip
 
-    async def _replicas(self, client: Redis) -> int:
-        """Return how many replicas have all that is there by now, when enough have or the time is over."""
-        if not self._min_replicas:
-            return 0
-        # They acknowledge the last write of this connection, and with it all that came before from anywhere.
-        await client.set(self._keys.confirmed, "1")
-        return int(await client.wait(self._min_replicas, int(REPLICA_SECONDS * 1000)))
+        async def write(client: Redis) -> list[str]:
+            if large:
+                await client.script_load(scripts.COMMIT)  # a server that lacks it would be sent all the words twice
+            # The same time that we wait for it: what is not acknowledged by then must not land later.
+            deadline = str(int(self._link.server_clock_in(seconds) * 1000))
+            answer: list[str] = await client.register_script(scripts.COMMIT)(names, [deadline, *words])
+            return answer
+
+        return await self._link.run(write, seconds=seconds, lane=Lane.LOADING if large else Lane.COMMANDS)
+
+    async def confirm(self, *, revision: int, mark: str = "") -> None:
+        """Wait until the replicas that must have a revision have it; see `DrainStore.confirm`."""
+        await self._to_its_end(self._confirmer.confirm(revision, mark))
 
     async def changes(
         self, *, after: int, mark: str = "", limit: int = 1000, wait_seconds: float = 0.0
@@ -231,7 +232,7 @@ class RedisStore:
         there = layout.fields_of(own[0]).get("mark") if own else None
         if mark and (there not in (None, "", mark) if own else after > floor):
             raise StoreDiverged(f"{self._label}: it has another revision {after}, or none of that number")
-        records = await self._understood(_read_changes(following))
+        records = await self._understood(_each(layout.read_change, following))
         gap = [each.revision for each in records] != list(range(after + 1, after + 1 + len(records)))
         if after < floor or gap or (after < revision and not records):
             raise ChangesTrimmed(f"{self._label}: the change log does not hold what follows {after}")
@@ -246,7 +247,7 @@ class RedisStore:
         check_history_limit(limit)
         newest = layout.history_id_before(before)
         if newest is None:
-            await self._link.run(_nothing)
+            self._link.check_up()
             return (), None
 
         async def read(client: Redis) -> Sequence[layout.Entry]:
@@ -262,7 +263,7 @@ class RedisStore:
             return [entry for entries in found for entry in entries]
 
         entries = await self._link.run(read)
-        told = await self._understood(_read_history(entries))
+        told = await self._understood(_each(layout.read_history, entries))
         page = told[:limit]
         return tuple(entry for entry, _ in page), page[-1][1] if len(told) > limit else None
 
@@ -271,9 +272,12 @@ class RedisStore:
     async def put_reports(self, reports: Sequence[Report]) -> None:
         """Keep the last report of each node; see `DrainStore.put_reports`."""
         check_reports(reports)
-        words = [str(REPORTS_KEPT)]
-        for report in reports:
-            words += [report.node, str(report.sequence), layout.dump(report.to_json())]
+
+        def prepared() -> list[str]:
+            told = ((report.node, str(report.sequence), layout.dump(report.to_json())) for report in reports)
+            return [str(REPORTS_KEPT), *chain.from_iterable(told)]
+
+        words = await _aside(prepared, size=len(reports))
 
         async def write(client: Redis) -> None:
             await client.register_script(scripts.PUT_REPORTS)((self._keys.reports, self._keys.reported), words)
@@ -312,8 +316,9 @@ class RedisStore:
                 texts = await client.hmget(keys.reports, list(nodes)) if nodes else ()
             return texts, now
 
-        texts, now = await self._link.run(read, seconds=LOAD_SECONDS)
-        return await self._understood(_read_reports(texts)), now
+        texts, now = await self._link.run(read, seconds=LOAD_SECONDS, lane=Lane.LOADING)
+        there = [text for text in texts if text is not None]
+        return await self._understood(_each(layout.read_report, there)), now
 
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Tell readers of other programs which nodes a configuration declares."""
@@ -343,40 +348,16 @@ class RedisStore:
     ) -> tuple[Consumer, ...]:
         """Return every consumer that has said anything, by id; see `DrainStore.consumers`."""
         return await follow(
-            self._consumers,
+            self._roll_call.read,
             self._progressed,
             wait_seconds=wait_seconds,
             poll_seconds=POLL_CONSUMERS_SECONDS,
-            news=lambda found: found != unlike,
+            news=lambda found: says_more(found, unlike),
         )
-
-    async def _consumers(self) -> tuple[Consumer, ...]:
-        names = (self._keys.consumers, self._keys.changes, self._keys.revision)
-
-        async def read(client: Redis) -> list[tuple[str, str, int]]:
-            found: list[tuple[str, str, int]] = await client.register_script(scripts.CONSUMERS)(names)
-            return found
-
-        found: list[Consumer] = []
-        for key, text, agrees in sorted(await self._link.run(read)):
-            try:
-                each = layout.read_consumer(key, text)
-            except ValueError as error:
-                self._tell_unreadable(key, error)
-                continue
-            found.append(each if agrees else replace(each, applied=0))
-        return tuple(found)
-
-    def _tell_unreadable(self, key: str, error: ValueError) -> None:
-        if key not in self._unreadable:
-            self._unreadable.add(key)
-            log.error(
-                "%s: the consumer %s wrote what cannot be read, and is not waited for: %s", self._label, key, error
-            )
 
     # --- the connection -----------------------------------------------------------------------------------------
 
-    async def _check(self, client: Redis) -> bool:
+    async def _check(self, client: Redis) -> Checked:
         return await check_server(client, self._keys, label=self._label)
 
     def _began(self, connected: Connected) -> None:
@@ -406,21 +387,14 @@ class RedisStore:
             raise faults.unavailable(self._label, error) from error
 
 
-async def _nothing(_client: Redis) -> None:
-    """Ask for nothing: only whether the store is there."""
-
-
 async def _read_number(text: str | None) -> int:
     return int(text or 0)
 
 
-async def _read_changes(entries: Sequence[layout.Entry]) -> tuple[ChangeRecord, ...]:
-    return tuple(layout.read_change(entry) for entry in entries)
+async def _each(read: Callable[[ValueT], ResultT], values: Sequence[ValueT]) -> tuple[ResultT, ...]:
+    return await _aside(lambda: tuple(map(read, values)), size=len(values))
 
 
-async def _read_history(entries: Sequence[layout.Entry]) -> list[tuple[HistoryEntry, int]]:
-    return [layout.read_history(entry) for entry in entries]
-
-
-async def _read_reports(texts: Sequence[str | None]) -> tuple[Report, ...]:
-    return tuple(layout.read_report(text) for text in texts if text is not None)
+async def _aside(work: Callable[[], ResultT], *, size: int) -> ResultT:
+    """Do something; in a thread where it is about so many values that others would wait for it."""
+    return await asyncio.to_thread(work) if size > FEW else work()
