@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Zone
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
@@ -60,6 +61,7 @@ class Settings:
         nodes: the configured inventory by id.
         warn_after_seconds: the age at which a drain is overdue.
         min_replicas: how many replicas of the store must have a write before it is acknowledged.
+        policy: how to answer, whatever is asked for.
         warnings: what is odd but serves.
     """
 
@@ -81,4 +83,5 @@ class Settings:
     pools: tuple[PoolSpec, ...]
     warn_after_seconds: float = 86_400.0
     min_replicas: int = 0
+    policy: AnswerPolicy = DEFAULT_POLICY
     warnings: tuple[str, ...] = ()

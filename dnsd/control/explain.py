@@ -27,8 +27,9 @@ from dnsd.control.explain_steps import steps_of
 from dnsd.control.publisher import Publisher
 from dnsd.control.supervisor import WorkerInfo
 from dnsd.core.constants import ANY, OPT
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.records import Snapshot, ZoneNode
+from dnsd.core.via import TCP
 from dnsd.errors import InvalidRequest
 
 # RFC 6895 §3.1: QTYPEs and meta-types, which are no data to look up; ANY, the last of them, is answered.
@@ -164,7 +165,7 @@ def _answer(snapshot: Snapshot, question: Question, now: float) -> ExplainedAnsw
     rdtype = dns.rdatatype.RdataType.make(question.type)
     query = dns.message.make_query(dns.name.from_wire(question.name, 0)[0], rdtype, use_edns=0)
     query.flags = dns.flags.Flag(0)
-    packet = Engine(snapshot).respond(query.to_wire(), now=now, transport=Transport.TCP)
+    packet = Engine(snapshot).respond(query.to_wire(), now=now, via=TCP, peer="")
     if packet is None:
         raise AssertionError("the engine answers every query")
     response = dns.message.from_wire(packet)

@@ -106,7 +106,7 @@ class ControlPlane:
         self.store_health = StoreHealth(
             clock=clock,
             steady=steady,
-            on_reach=lambda readable: self.publisher.store_reached(readable=readable),
+            on_reach=self._store_reached,
             heard_at=heard_at,
         )
         self.hub = EventHub(revision=state.revision)
@@ -153,6 +153,7 @@ class ControlPlane:
         Raises:
             StartError: one line that says why; nothing is left running.
         """
+        self._configure_workers()
         await self.workers.start(self.publisher.snapshot())
         self.publisher.workers_progressed()
 
@@ -196,6 +197,7 @@ class ControlPlane:
         present = self.publisher.fleet
         fleet = build_fleet(settings, present.state, now=self.clock(), hold=present.hold)
         self.settings = settings
+        self._configure_workers()
         self.publisher.replace(fleet)
         self._inventory.configured_changed()
 
@@ -208,6 +210,13 @@ class ControlPlane:
             if kept is None or kept.received_at < report.received_at:
                 reports[node] = report
         return build_fleet(self.settings, replace(state, reports=reports), now=self.clock(), hold=present.hold)
+
+    def _store_reached(self, readable: bool) -> None:
+        self.publisher.store_reached(readable=readable)
+        self._configure_workers()
+
+    def _configure_workers(self) -> None:
+        self.workers.configure(replace(self.settings.policy, stale=not self.store_health.readable))
 
     def _workers_progressed(self) -> None:
         self.publisher.workers_progressed()

@@ -67,6 +67,11 @@ class StoreHealth:
         return self._readable and self._writable
 
     @property
+    def readable(self) -> bool:
+        """Say whether the store can be read."""
+        return self._readable
+
+    @property
     def fresh(self) -> bool:
         """Say whether what was read of the store still speaks of now."""
         return self._readable and self._steady() - self._seen_at_steady < STALE_SECONDS

@@ -24,6 +24,7 @@ from dnsd.control.worker_limits import (
     WATCH_SECONDS,
     backoff_seconds,
 )
+from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Delta, Snapshot
 from dnsd.core.trace import Answered
 from dnsd.errors import StartError
@@ -108,6 +109,7 @@ class WorkerPool:
         self._apply_seconds = apply_seconds
         self.answers = AnswerLog()
         self._snapshot = Snapshot(0, 0, {}, {})
+        self._policy = DEFAULT_POLICY
         self._running = False
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -147,6 +149,16 @@ class WorkerPool:
         """Hand a whole new snapshot to every worker, as after a reload; its generation is the next one."""
         self._snapshot = snapshot
         self._hand_over(encode(Load(snapshot)), within_seconds=max(LOAD_SECONDS, self._apply_seconds))
+
+    def configure(self, policy: AnswerPolicy) -> None:
+        """Have every worker answer by a policy, those that are still to be started included.
+
+        What is handed over next is acknowledged after it was taken.
+        """
+        if policy != self._policy:
+            self._policy = policy
+            for worker in self._workers:
+                worker.configure(policy)
 
     async def wait_applied(self, generation: int, *, timeout_seconds: float) -> bool:
         """Wait until no worker answers from an older generation.
@@ -281,6 +293,7 @@ class WorkerPool:
         worker = await WorkerHandle.spawn(slot.number, self)
         # No await from here on: what is published next goes to this worker as well.
         slot.worker = worker
+        worker.configure(self._policy)
         self._send_current(worker, encode(Load(self._snapshot)), within_seconds=LOAD_SECONDS)
 
     def _restart(self, slot: _Slot) -> None:

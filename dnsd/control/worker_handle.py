@@ -22,10 +22,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dnsd.control.worker_limits import LOAD_SECONDS, SILENCE_SECONDS, START_SECONDS
+from dnsd.core.policy import AnswerPolicy
 from dnsd.core.trace import Answered
 from dnsd.errors import StartError
 from dnsd.workers.channel import Channel, encode
-from dnsd.workers.messages import Applied, Count, Counters, Failed, Open, Ready, Stop
+from dnsd.workers.messages import Applied, Configure, Count, Counters, Failed, Open, Ready, Stop
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +144,10 @@ class WorkerHandle:
         self.generation, self.revision = self._sent
         self.stage = Stage.OPENING
         self._send(encode(order))
+
+    def configure(self, policy: AnswerPolicy) -> None:
+        """Tell it how to answer."""
+        self._send(encode(Configure(policy)))
 
     async def count(self) -> None:
         """Wait until `counters` tells of everything up to this call, or the worker has ended."""

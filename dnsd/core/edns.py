@@ -61,30 +61,32 @@ def _check_options(packet: bytes, offset: int, end: int) -> None:
         raise MessageError(FORMERR, "EDNS option that overruns its OPT")
 
 
-def write_opt(*, dnssec_ok: bool, rcode: int = 0) -> bytes:
+def write_opt(*, dnssec_ok: bool, rcode: int = 0, options: bytes = b"") -> bytes:
     """Return the OPT of a response.
 
     Args:
         dnssec_ok: copied from the query (RFC 3225 §3).
         rcode: the whole RCODE; its upper eight bits go into the OPT (RFC 6891 §6.1.3).
+        options: as they stand in the OPT.
     """
     flags = DO if dnssec_ok else 0
-    return _OPT_FIXED.pack(0, OPT, MAX_UDP_SIZE, rcode >> 4, SUPPORTED_VERSION, flags, 0)
+    return _OPT_FIXED.pack(0, OPT, MAX_UDP_SIZE, rcode >> 4, SUPPORTED_VERSION, flags, len(options)) + options
 
 
 # Nearly every response carries one of these two.
 _PLAIN = (write_opt(dnssec_ok=False), write_opt(dnssec_ok=True))
 
 
-def opt_for(edns: Edns | None, rcode: int) -> bytes:
+def opt_for(edns: Edns | None, rcode: int, options: bytes = b"") -> bytes:
     """Return the OPT that answers a query: none where it had none (RFC 6891 §6.1.1).
 
     Args:
         edns: the query's.
         rcode: the response's, whole.
+        options: what the response says besides.
     """
     if edns is None:
         return b""
-    if rcode < 16:
+    if rcode < 16 and not options:
         return _PLAIN[edns.dnssec_ok]
-    return write_opt(dnssec_ok=edns.dnssec_ok, rcode=rcode)
+    return write_opt(dnssec_ok=edns.dnssec_ok, rcode=rcode, options=options)

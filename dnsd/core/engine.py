@@ -6,7 +6,6 @@ what it returns.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 
 from dnsd.core.answer import Answer, Kind, error
@@ -28,8 +27,10 @@ from dnsd.core.edns import SUPPORTED_VERSION
 from dnsd.core.limits import MAX_UDP_SIZE, RCODE_SLOTS
 from dnsd.core.lookup import look_up
 from dnsd.core.message import Query, parse_query, salvage
+from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Snapshot
 from dnsd.core.tsig import refusal_of
+from dnsd.core.via import Transport, Via
 from dnsd.core.writer import write_error, write_response
 from dnsd.errors import MessageError
 
@@ -37,31 +38,32 @@ _NXNAME = 128  # RFC 9824 §3.5: exists in signed denials only
 _FIRST_META, _LAST_META = 128, 255  # RFC 6895 §3.1: no data of these types exists
 
 
-class Transport(enum.IntEnum):
-    """What a packet came over; also the index into `Engine.counts`."""
-
-    UDP = 0
-    TCP = 1
-
-
 class Engine:
     """Answers packets from a snapshot.
 
     Args:
         snapshot: the first one.
+        policy: the first one.
         on_failure: told of every exception that became a SERVFAIL; must not raise.
 
     Attributes:
-        snapshot: the current one.
+        snapshot, policy: the current ones.
         counts: responses by transport, then by RCODE.
         dropped: packets that got no response.
         failures: exceptions that became a SERVFAIL, each a fault of ours.
     """
 
-    __slots__ = ("counts", "dropped", "failures", "on_failure", "snapshot")
+    __slots__ = ("counts", "dropped", "failures", "on_failure", "policy", "snapshot")
 
-    def __init__(self, snapshot: Snapshot, *, on_failure: Callable[[Exception], None] | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        policy: AnswerPolicy = DEFAULT_POLICY,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
         self.snapshot = snapshot
+        self.policy = policy
         self.on_failure = on_failure
         self.counts: tuple[list[int], ...] = tuple([0] * RCODE_SLOTS for _ in Transport)
         self.dropped = 0
@@ -71,13 +73,18 @@ class Engine:
         """Answer from another snapshot from the next packet on."""
         self.snapshot = snapshot
 
-    def respond(self, packet: bytes, *, now: float, transport: Transport) -> bytes | None:
+    def configure(self, policy: AnswerPolicy) -> None:
+        """Answer by another policy from the next packet on."""
+        self.policy = policy
+
+    def respond(self, packet: bytes, *, now: float, via: Via, peer: str) -> bytes | None:
         """Answer a packet.
 
         Args:
             packet: one DNS message, without the length that precedes it on TCP.
             now: seconds since the epoch.
-            transport: what it came over, and what the response goes over.
+            via: what it came over, and what the response goes over.
+            peer: IP address of the client, in text; empty: unknown.
 
         Returns:
             The response, also without a length; None: stay silent.
@@ -88,7 +95,7 @@ class Engine:
                 self.dropped += 1
                 return None
             answer = self._answer(query, now)
-            response = write_response(query, answer, limit=_size_limit(query, transport))
+            response = write_response(query, answer, limit=_size_limit(query, via))
             rcode = answer.rcode
         except MessageError as refusal:
             rcode = refusal.rcode
@@ -96,7 +103,7 @@ class Engine:
         except Exception as failure:  # noqa: BLE001 - whatever is wrong in here, the client gets an answer
             rcode = SERVFAIL
             response = self._fail(packet, failure)
-        self.counts[transport][rcode] += 1
+        self.counts[via.transport][rcode] += 1
         return response
 
     def _answer(self, query: Query, now: float) -> Answer:
@@ -113,8 +120,8 @@ class Engine:
         return write_error(salvage(packet), SERVFAIL)
 
 
-def _size_limit(query: Query, transport: Transport) -> int:
-    if transport is not Transport.UDP:
+def _size_limit(query: Query, via: Via) -> int:
+    if via.transport is not Transport.UDP:
         return MAX_MESSAGE_SIZE
     if query.edns is None:
         return CLASSIC_UDP_SIZE

@@ -16,7 +16,7 @@ import asyncio
 import time
 from typing import Protocol, cast
 
-from dnsd.core.engine import Transport
+from dnsd.core.via import Via
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.responder import Responder
 
@@ -45,13 +45,15 @@ class TcpConnection(asyncio.Protocol):
     Args:
         responder: answers each message.
         keeper: keeps all connections of the worker.
+        via: what the connection is.
         limits: see `TcpLimits`.
     """
 
-    def __init__(self, responder: Responder, keeper: ConnectionKeeper, *, limits: TcpLimits) -> None:
+    def __init__(self, responder: Responder, keeper: ConnectionKeeper, *, via: Via, limits: TcpLimits) -> None:
         self.client: str = ""
         self._respond = responder.respond
         self._keeper = keeper
+        self._via = via
         self._limits = limits
         self._received = bytearray()
         self._answered = 0
@@ -156,7 +158,7 @@ class TcpConnection(asyncio.Protocol):
             if len(received) < start + size:
                 break
             used = start + size
-            answer = self._respond(bytes(received[start:used]), now=now, transport=Transport.TCP)
+            answer = self._respond(bytes(received[start:used]), now=now, via=self._via, peer=self.client)
             if answer is None:
                 return answers, used, True  # whoever sends responses or rubbish has nothing to ask
             answers += (len(answer).to_bytes(LENGTH_BYTES, "big"), answer)

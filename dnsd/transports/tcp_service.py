@@ -10,6 +10,7 @@ import socket
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
+from dnsd.core.via import Transport, Via
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.responder import Responder
 from dnsd.transports.sockets import TCP_BACKLOG
@@ -51,6 +52,7 @@ class TcpService:
         self.counts = TcpCounts()
         self._responder = responder
         self._limits = limits
+        self._via = Via(Transport.TCP, idle_seconds=limits.idle_seconds)
         self._servers: list[asyncio.Server] = []
         # The one that is idle longest comes first: with it, time-outs and making room need no search.
         self._last_active: OrderedDict[TcpConnection, float] = OrderedDict()
@@ -125,7 +127,7 @@ class TcpService:
             self._emptied.set()
 
     def _new_connection(self) -> TcpConnection:
-        return TcpConnection(self._responder, self, limits=self._limits)
+        return TcpConnection(self._responder, self, via=self._via, limits=self._limits)
 
     def _idle_longest_of(self, key: str | bytes) -> TcpConnection | None:
         """Return the connection of a client that asked nothing for longest, None if all have asked just now."""

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from dnsd.core.engine import Transport
+from dnsd.core.via import UDP
 from dnsd.transports.responder import Responder
 from dnsd.transports.sockets import IP_PKTINFO, is_wildcard, leave_group
 
@@ -70,7 +70,7 @@ class PlainBatch:
     def run(self) -> int:
         """See `Batch.run`."""
         receive, send, respond = self._sock.recvfrom, self._sock.sendto, self._responder.respond
-        udp, now = Transport.UDP, time.time()
+        now = time.time()
         for number in range(BATCH_PACKETS):
             try:
                 packet, peer = receive(MAX_QUERY_BYTES)
@@ -79,7 +79,7 @@ class PlainBatch:
             except OSError:
                 self._counts.receive_errors += 1
                 return number
-            answer = respond(packet, now=now, transport=udp)
+            answer = respond(packet, now=now, via=UDP, peer=peer[0])
             if answer is not None:
                 try:
                     send(answer, peer)
@@ -104,7 +104,7 @@ class AddressedBatch:
     def run(self) -> int:
         """See `Batch.run`."""
         receive, send, respond = self._sock.recvmsg, self._sock.sendmsg, self._responder.respond
-        udp, now = Transport.UDP, time.time()
+        now = time.time()
         for number in range(BATCH_PACKETS):
             try:
                 packet, notes, _, peer = receive(MAX_QUERY_BYTES, self._space)
@@ -113,7 +113,7 @@ class AddressedBatch:
             except OSError:
                 self._counts.receive_errors += 1
                 return number
-            answer = respond(packet, now=now, transport=udp)
+            answer = respond(packet, now=now, via=UDP, peer=peer[0])
             if answer is not None:
                 try:
                     send((answer,), self._reply_notes(notes), 0, peer)

@@ -9,7 +9,8 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
+from dnsd.core.via import Transport
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address, open_tcp, open_udp
 from dnsd.transports.tcp_service import TcpService

@@ -1,6 +1,7 @@
 """What the control process and a worker say to each other over their channel.
 
 control → worker                                worker → control
+    Configure how to answer, whatever is asked for
     Load      a whole snapshot                      Applied   it answers from that generation; what it answered before
     Delta     the next generation                   Ready     its sockets are open
     Open      listen and answer                     Counters  every second, and when asked
@@ -16,10 +17,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dnsd.core.policy import AnswerPolicy
 from dnsd.core.records import Snapshot
 from dnsd.core.trace import Answered
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Answer by this policy; it comes before the first snapshot."""
+
+    policy: AnswerPolicy
 
 
 @dataclass(frozen=True, slots=True)

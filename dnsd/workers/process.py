@@ -20,11 +20,12 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 
 from dnsd.core.engine import Engine
+from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Delta, Snapshot
 from dnsd.errors import StartError
 from dnsd.workers.channel import Channel
 from dnsd.workers.listeners import Listeners
-from dnsd.workers.messages import Applied, Count, Failed, Load, Open, Ready, Stop
+from dnsd.workers.messages import Applied, Configure, Count, Failed, Load, Open, Ready, Stop
 from dnsd.workers.takeover import until_retired
 from dnsd.workers.tally import Tally
 
@@ -46,6 +47,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._policy = DEFAULT_POLICY
         self._listeners: Listeners | None = None
         self._order: Open | None = None
         self._tally = Tally()
@@ -87,6 +89,8 @@ class Worker:
                 self._apply_delta(message)
             case Load(snapshot):
                 self._load(snapshot)
+            case Configure(policy):
+                self._configure(policy)
             case Open():
                 self._start_task(self._open(message))
             case Count(number):
@@ -102,9 +106,14 @@ class Worker:
             raise ValueError("a delta came before the first snapshot")
         self._swap(self._engine, self._engine.snapshot.with_delta(delta), (*delta.put, *delta.removed))
 
+    def _configure(self, policy: AnswerPolicy) -> None:
+        self._policy = policy
+        if self._engine is not None:
+            self._engine.configure(policy)
+
     def _load(self, snapshot: Snapshot) -> None:
         if self._engine is None:
-            self._engine = Engine(snapshot, on_failure=self._log_failure)
+            self._engine = Engine(snapshot, policy=self._policy, on_failure=self._log_failure)
             gc.collect()
             self._channel.send(Applied(snapshot.generation, snapshot.revision))
         else:
@@ -161,6 +170,7 @@ class Worker:
 
     async def _go_on_alone(self, order: Open) -> None:
         _log.warning("the control process is gone; answering for at most %d s more", order.orphan_seconds)
+        self._configure(replace(self._policy, stale=True))
         _let_go_of_output()
         # The connection stays open until this process ends: it tells the control process that nobody answers here.
         self._successor = await until_retired(order.listen, seconds=order.orphan_seconds)

@@ -13,6 +13,7 @@ from dnsd.config.settings import Endpoint, Scope, Settings
 from dnsd.control.actor import Actor
 from dnsd.control.answerlog import AnswerLog
 from dnsd.control.plane import ControlPlane
+from dnsd.core.policy import AnswerPolicy
 from dnsd.core.records import Delta, Snapshot
 from dnsd.errors import StoreUnavailable
 from dnsd.model.node import Node
@@ -57,6 +58,7 @@ class FakeWorkers:
         self.holding = holding
         self.generations = [1] * count
         self.published: list[Delta] = []
+        self.policies: list[AnswerPolicy] = []
         self.loaded: list[Snapshot] = []
         self.on_progress: Callable[[], None] = lambda: None
         self.snapshot = Snapshot(1, 0, {}, {})
@@ -67,6 +69,9 @@ class FakeWorkers:
     @property
     def applied_generation(self) -> int:
         return min(self.generations)
+
+    def configure(self, policy: AnswerPolicy) -> None:
+        self.policies.append(policy)
 
     def publish(self, delta: Delta) -> None:
         self.published.append(delta)

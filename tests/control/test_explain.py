@@ -9,7 +9,8 @@ import dns.message
 import pytest
 
 from dnsd.api.schemas import ExplainedNode, Explanation, ReportRequest
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
+from dnsd.core.via import UDP
 from dnsd.errors import CapacityFloor, InvalidRequest
 from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import Floor, PoolSpec, WhenEmpty
@@ -93,7 +94,7 @@ async def test_the_answer_is_the_engines_own() -> None:
     """RCODE, flags and records in all sections are those of a query to a worker; own names say whose they are."""
     here = await site()
     packet = Engine(here.workers.snapshot).respond(
-        dns.message.make_query("none.example.org", "A", flags=0).to_wire(), now=here.clock.wall, transport=Transport.UDP
+        dns.message.make_query("none.example.org", "A", flags=0).to_wire(), now=here.clock.wall, via=UDP, peer=""
     )
     assert packet is not None
     response = dns.message.from_wire(packet)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.core.engine import Transport
 from dnsd.core.limits import MAX_ALIASES
+from dnsd.core.via import TCP
 from tests.support.dnsmessages import ask, block, engine_of, shown, zone_of
 
 LONG = ".".join(["l" * 63] * 3)
@@ -247,7 +247,7 @@ def test_name_that_a_dname_makes_too_long_is_yxdomain() -> None:
 
 def test_endless_dname_stops_at_the_limit_with_its_record_once() -> None:
     """A DNAME below itself is followed `MAX_ALIASES` times past the question and then left to the resolver."""
-    answer = ask(engine_of(ZONE), "a.spin.example.org. A", transport=Transport.TCP).answer
+    answer = ask(engine_of(ZONE), "a.spin.example.org. A", via=TCP).answer
     owners = [rrset.name.to_text() for rrset in answer]
     assert owners == ["spin.example.org.", *[f"a.{'x.' * i}spin.example.org." for i in range(MAX_ALIASES + 1)]]
 
@@ -255,6 +255,6 @@ def test_endless_dname_stops_at_the_limit_with_its_record_once() -> None:
 def test_long_chain_is_answered_up_to_the_limit() -> None:
     """A chain longer than `MAX_ALIASES` is answered as far as it was followed, with NOERROR."""
     lines = "\n".join(f"c{i} CNAME c{i + 1}" for i in range(MAX_ALIASES * 2))
-    response = ask(engine_of(zone_of(lines)), "c0.example.org. A", transport=Transport.TCP)
+    response = ask(engine_of(zone_of(lines)), "c0.example.org. A", via=TCP)
     assert len(response.answer) == MAX_ALIASES + 1
     assert response.rcode() == 0

@@ -7,9 +7,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.message import parse_query
 from dnsd.core.records import RRset, Snapshot
+from dnsd.core.via import TCP, UDP, Transport, Via
 from dnsd.errors import MessageError
 from tests.support.dnsmessages import NOW, ask, decode, engine_of, query, shown, snapshot_of, zone_of
 
@@ -66,15 +67,15 @@ def test_fault_of_ours_needs_no_listener() -> None:
 def test_responses_are_counted_by_transport_and_rcode() -> None:
     """Each response counts once, under what it came over and the RCODE that it carries."""
     engine = Engine(SNAPSHOT)
-    for transport, question in (
-        (Transport.UDP, "edge.example.org. A"),
-        (Transport.UDP, "no.example.org. A"),
-        (Transport.TCP, "edge.example.org. A"),
-        (Transport.TCP, "edge.example.com. A"),
-        (Transport.TCP, "edge.example.org. MAILA"),
+    for via, question in (
+        (UDP, "edge.example.org. A"),
+        (UDP, "no.example.org. A"),
+        (TCP, "edge.example.org. A"),
+        (TCP, "edge.example.com. A"),
+        (TCP, "edge.example.org. MAILA"),
     ):
-        ask(engine, question, transport=transport)
-    assert engine.respond(b"short", now=NOW, transport=Transport.TCP) is None
+        ask(engine, question, via=via)
+    assert engine.respond(b"short", now=NOW, via=TCP, peer="") is None
     counted = {
         (transport.name, rcode): count
         for transport in Transport
@@ -85,24 +86,24 @@ def test_responses_are_counted_by_transport_and_rcode() -> None:
     assert (engine.dropped, engine.failures) == (1, 0)
 
 
-def _check(engine: Engine, packet: bytes, transport: Transport) -> None:
-    response = engine.respond(packet, now=NOW, transport=transport)
+def _check(engine: Engine, packet: bytes, via: Via) -> None:
+    response = engine.respond(packet, now=NOW, via=via, peer="")
     if response is None:
         assert len(packet) < 12 or packet[2] & 0x80
         return
     decode(response)
     assert response[:2] == packet[:2]
     assert response[2] & 0x80
-    if transport is Transport.UDP:
+    if via is UDP:
         assert len(response) <= 1232
     # A response is never answered: two servers cannot be made to talk to each other.
-    assert engine.respond(response, now=NOW, transport=transport) is None
+    assert engine.respond(response, now=NOW, via=via, peer="") is None
 
 
-@given(packet=st.binary(max_size=200), transport=st.sampled_from(Transport))
-def test_random_bytes_never_raise(packet: bytes, transport: Transport) -> None:
+@given(packet=st.binary(max_size=200), via=st.sampled_from((UDP, TCP)))
+def test_random_bytes_never_raise(packet: bytes, via: Via) -> None:
     """Any bytes get silence, or a message that both decoders read, no larger than the limit."""
-    _check(engine_of(ZONE), packet, transport)
+    _check(engine_of(ZONE), packet, via)
 
 
 def _mutants(seed: int) -> bytes:
@@ -125,11 +126,11 @@ def _mutants(seed: int) -> bytes:
     return bytes(packet)
 
 
-@given(seed=st.integers(0, 2**32), transport=st.sampled_from(Transport))
-def test_queries_with_flipped_missing_and_added_bytes_never_raise(seed: int, transport: Transport) -> None:
+@given(seed=st.integers(0, 2**32), via=st.sampled_from((UDP, TCP)))
+def test_queries_with_flipped_missing_and_added_bytes_never_raise(seed: int, via: Via) -> None:
     """Queries that are nearly right get a readable message or silence, and no fault of ours."""
     engine = Engine(SNAPSHOT, on_failure=_raise)
-    _check(engine, _mutants(seed), transport)
+    _check(engine, _mutants(seed), via)
     assert engine.failures == 0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.names import from_text
 from dnsd.core.records import Delta, ZoneNode
+from dnsd.core.via import UDP
 from tests.support.dnsmessages import NOW, addresses, ask, block, engine_of, query, shown, snapshot_of, zone_of
 
 ZONE = zone_of(
@@ -137,7 +138,7 @@ def test_swapped_snapshot_answers_from_the_next_packet_on() -> None:
 def test_question_in_mixed_case_finds_a_pool() -> None:
     """The bytes of the question come back as sent, and the pool's records point at them."""
     packet = query("EDGE.Example.ORG. A")
-    response = engine_of(ZONE, overlay=OVERLAY).respond(packet, now=NOW, transport=Transport.UDP)
+    response = engine_of(ZONE, overlay=OVERLAY).respond(packet, now=NOW, via=UDP, peer="")
     assert response is not None
     assert response[12 : len(packet)] == packet[12:]
     assert response[len(packet) : len(packet) + 2] == b"\xc0\x0c"

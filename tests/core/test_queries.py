@@ -12,8 +12,9 @@ import dns.tsigkeyring
 import pytest
 
 from dnsd.core.constants import FORMERR, NOTAUTH, NOTIMP, REFUSED
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.message import parse_query
+from dnsd.core.via import UDP, Transport, Via
 from tests.support.dnsmessages import NOW, block, decode, engine_of, query, shown, zone_of
 
 NAME = b"\x03www\x07example\x03org\x00"
@@ -99,8 +100,8 @@ def engine() -> Engine:
     return engine_of(zone_of("www A 192.0.2.1"))
 
 
-def respond(engine: Engine, sent: bytes, transport: Transport = Transport.UDP) -> bytes:
-    response = engine.respond(sent, now=NOW, transport=transport)
+def respond(engine: Engine, sent: bytes, via: Via = UDP) -> bytes:
+    response = engine.respond(sent, now=NOW, via=via, peer="")
     assert response is not None
     return response
 
@@ -142,7 +143,7 @@ def test_a_refused_query_with_an_opt_gets_one_back(engine: Engine, sent: bytes) 
 @pytest.mark.parametrize("sent", [b"", b"\x00", packet()[:11], packet(QUESTION, flags=0x8000), packet(flags=0xF800)])
 def test_short_packet_or_response_is_met_with_silence(engine: Engine, sent: bytes) -> None:
     """Nothing is sent to what could not be a query, so that two servers never talk in circles."""
-    assert engine.respond(sent, now=NOW, transport=Transport.UDP) is None
+    assert engine.respond(sent, now=NOW, via=UDP, peer="") is None
     assert engine.dropped == 1
     assert sum(map(sum, engine.counts)) == 0
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from dnsd.core.answer import Answer
 from dnsd.core.constants import CNAME, MX, NS, SOA, SRV, TXT, A
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.limits import MAX_POINTER_HOPS
 from dnsd.core.message import parse_query
 from dnsd.core.records import RRset
+from dnsd.core.via import TCP, UDP, Via
 from dnsd.core.writer import write_response
 from tests.support.dnsmessages import NOW, ask, decode, engine_of, query, shown, zone_of
 
@@ -27,12 +28,12 @@ def respond(
     engine: Engine,
     question: str,
     *,
-    transport: Transport = Transport.UDP,
+    via: Via = UDP,
     edns: int | None = None,
     udp_size: int = 1232,
 ) -> bytes:
     packet = query(question, edns=edns, udp_size=udp_size)
-    response = engine.respond(packet, now=NOW, transport=transport)
+    response = engine.respond(packet, now=NOW, via=via, peer="")
     assert response is not None
     return response
 
@@ -68,17 +69,14 @@ def test_exact_fit_is_not_truncated() -> None:
         strings = " ".join(f'"{"x" * min(255, left - 1)}"' for left in range(size, 0, -256))
         response = respond(engine_of(zone_of(f"t TXT {strings}")), "t.example.org. TXT", edns=0)
         assert shown(decode(response)).splitlines()[0] == rcode_line
-    assert (
-        len(respond(engine_of(zone_of(f"t TXT {strings}")), "t.example.org. TXT", transport=Transport.TCP, edns=0))
-        == 1233
-    )
+    assert len(respond(engine_of(zone_of(f"t TXT {strings}")), "t.example.org. TXT", via=TCP, edns=0)) == 1233
 
 
 def test_tcp_carries_what_udp_truncates() -> None:
     """Over TCP the limit is that of the length field, with EDNS or without."""
     engine = engine_of(zone_of(""), overlay={"pool.example.org.": ADDRESSES})
-    assert len(ask(engine, "pool.example.org. A", transport=Transport.TCP).answer) == 100
-    assert len(ask(engine, "pool.example.org. A", transport=Transport.TCP, edns=0).answer) == 100
+    assert len(ask(engine, "pool.example.org. A", via=TCP).answer) == 100
+    assert len(ask(engine, "pool.example.org. A", via=TCP, edns=0).answer) == 100
 
 
 def test_chain_without_room_for_its_end_is_truncated_as_a_whole() -> None:

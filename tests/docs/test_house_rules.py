@@ -181,8 +181,8 @@ def test_every_rfc_that_the_code_speaks_of_has_a_status() -> None:
     for path in MODULES:
         if path.relative_to(ROOT).parts[0] in ("admin", "dnsd"):
             numbers |= set(re.findall(r"\bRFC (\d+)", path.read_text()))
-    listed = set(re.findall(r"\d{4}", " ".join(re.findall(r"^\| ([\d, ]+) \|", _text("docs/rfcs.md"), re.MULTILINE))))
-    listed |= set(re.findall(r"\bRFC (\d{4})", _text("docs/rfcs.md")))
+    listed = set(re.findall(r"\d{4}", " ".join(re.findall(r"^\| ([\d, ]+) \|", _text("docs/rfc-status.md"), re.MULTILINE))))
+    listed |= set(re.findall(r"\bRFC (\d{4})", _text("docs/rfc-status.md")))
     assert numbers
     assert sorted(numbers - listed) == []
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.fleet import Fleet, FleetSpec
+from dnsd.core.via import TCP
 from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Monitor
 from dnsd.model.pool import PoolSpec, WhenEmpty
@@ -41,7 +42,7 @@ def ttl_at(fleet: Fleet, instant: float, name: str = EDGE, rdtype: str = "A") ->
     """Return the TTL of the last record of an answer, or of the SOA of a NODATA."""
     query = dns.message.make_query(name, rdtype)
     engine = Engine(snapshot_of(fleet))
-    packet = engine.respond(query.to_wire(), now=instant, transport=Transport.TCP)
+    packet = engine.respond(query.to_wire(), now=instant, via=TCP, peer="")
     assert packet is not None
     response = dns.message.from_wire(packet)
     return (response.additional or response.answer or response.authority)[-1].ttl
@@ -159,7 +160,7 @@ def test_whatever_leads_to_a_pool_shows_its_countdown() -> None:
     for name, rdtype in (("alias.example.org.", "A"), ("edge.example.org.", "ANY")):
         assert ttl_at(fleet, T - 5, name, rdtype) == 5
     query = dns.message.make_query("mx.example.org.", "MX").to_wire()
-    packet = Engine(snapshot_of(fleet)).respond(query, now=T - 5, transport=Transport.TCP)
+    packet = Engine(snapshot_of(fleet)).respond(query, now=T - 5, via=TCP, peer="")
     assert packet is not None
     response = dns.message.from_wire(packet)
     ttls = {dns.rdatatype.to_text(rrset.rdtype): rrset.ttl for rrset in (*response.answer, *response.additional)}

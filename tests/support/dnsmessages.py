@@ -16,15 +16,17 @@ import dns.rrset
 import dns.zonefile
 from dnslib import DNSRecord
 
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.names import from_text
 from dnsd.core.owners import merged_node, overlay_ancestors
 from dnsd.core.records import Answerable, Overlay, Rotation, RRset, Snapshot, Zone, ZoneNode
+from dnsd.core.via import UDP, Via
 from dnsd.core.zonebuild import build_zone
 
 DEFAULT_TTL_SECONDS = 300
 DEFAULT_POOL_TTL_SECONDS = 30
 NOW = 1_700_000_000.0
+PEER = "198.51.100.7"
 
 
 def records_of(text: str, origin: str) -> dict[tuple[bytes, int], RRset]:
@@ -109,11 +111,9 @@ def query(question: str, *, edns: int | None = None, udp_size: int = 1232, dnsse
     return message.to_wire()
 
 
-def ask(
-    engine: Engine, question: str, *, transport: Transport = Transport.UDP, edns: int | None = None
-) -> dns.message.Message:
+def ask(engine: Engine, question: str, *, via: Via = UDP, edns: int | None = None) -> dns.message.Message:
     """Ask `name type` and decode the response."""
-    response = engine.respond(query(question, edns=edns), now=NOW, transport=transport)
+    response = engine.respond(query(question, edns=edns), now=NOW, via=via, peer=PEER)
     assert response is not None
     return decode(response)
 

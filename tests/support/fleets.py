@@ -9,10 +9,11 @@ import dns.message
 import dns.rdatatype
 from hypothesis import strategies as st
 
-from dnsd.core.engine import Engine, Transport
+from dnsd.core.engine import Engine
 from dnsd.core.fleet import Fleet, FleetSpec
 from dnsd.core.names import from_text
 from dnsd.core.records import Snapshot
+from dnsd.core.via import TCP
 from dnsd.model.drain import ALL_ROLES, Drain, Mode
 from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import Floor, NodeRecordSpec, PoolSpec, WhenEmpty
@@ -91,7 +92,7 @@ def snapshot_of(fleet: Fleet, *, generation: int = 1) -> Snapshot:
 def ask(engine: Engine, name: str, rdtype: str = "A") -> dns.message.Message:
     """Ask over TCP, so that nothing is truncated, and read the response with dnspython."""
     query = dns.message.make_query(name, rdtype)
-    response = engine.respond(query.to_wire(), now=NOW, transport=Transport.TCP)
+    response = engine.respond(query.to_wire(), now=NOW, via=TCP, peer="")
     assert response is not None
     return dns.message.from_wire(response)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from dnsd.core.engine import Transport
+from dnsd.core.via import Via
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address, open_tcp
 from dnsd.transports.tcp_service import TcpService
@@ -25,7 +25,7 @@ class Echo:
         self._repeat = repeat
         self._silent = silent
 
-    def respond(self, packet: bytes, *, now: float, transport: Transport) -> bytes | None:
+    def respond(self, packet: bytes, *, now: float, via: Via, peer: str) -> bytes | None:
         assert now > 0
         self.seen += 1
         return None if packet == self._silent else packet * self._repeat
