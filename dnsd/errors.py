@@ -15,6 +15,7 @@
     ├── StoreError
     │   ├── StoreUnavailable     503: the store cannot be reached or written; that may pass
     │   │   ├── NotReplicated    it is written, and may be lost with the primary
+    │   │   ├── RevisionLost     it was written, and is lost already
     │   │   └── StoreRefused     waiting will not help: wrong password, version, or data of somebody else's
     │   ├── RevisionConflict     somebody else committed first: load, decide again, retry
     │   └── ChangesTrimmed       the change log no longer reaches back that far: reload everything
@@ -161,6 +162,10 @@ class StoreUnavailable(StoreError):
 
 class NotReplicated(StoreUnavailable):
     """The store has taken a write, and too few replicas have it; the store itself is well."""
+
+
+class RevisionLost(StoreUnavailable):
+    """The store has lost a write that it had taken; the store itself is well."""
 
 
 class StoreRefused(StoreUnavailable):

@@ -142,10 +142,10 @@ class Follower:
                 if (fleet.revision, fleet.mark) != (revision, mark):
                     return
                 restoration = await restore(self._store, fleet.state, now=to_milliseconds(self._clock()))
-                if self._publisher.fleet is fleet and (fleet.revision, fleet.mark) == (revision, mark):
+                fleet = self._publisher.fleet  # perhaps another one of the same state, after a reload
+                if (fleet.revision, fleet.mark) == (revision, mark):
                     self._publisher.replace(self._rebuild(restoration.state))
                     self._on_restored(restoration)
                     return
                 # Another change was acknowledged meanwhile, before the loss: it must not be lost either.
-                fleet = self._publisher.fleet
                 revision, mark = fleet.revision, fleet.mark

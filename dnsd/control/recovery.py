@@ -114,6 +114,7 @@ async def restore(store: DrainStore, known: FleetState, *, now: float) -> Restor
                 at=now,
                 mark=new_mark(),
                 skip_to=missing.base,
+                restores=(known.revision, known.mark),
             )
         except RevisionConflict:
             continue  # another server may have written it back by now

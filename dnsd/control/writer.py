@@ -25,6 +25,7 @@ from dnsd.errors import (
     NotReplicated,
     RequestError,
     RevisionConflict,
+    RevisionLost,
     RevisionMoved,
     StoreDiverged,
     StoreUnavailable,
@@ -201,12 +202,13 @@ class Writer:
         """See that what was written is in the store's history; the fleet may be past it because the store has lost it.
 
         Raises:
-            StoreUnavailable: it is not, or nobody knows.
+            RevisionLost: it is not.
+            StoreUnavailable: nobody knows.
         """
         try:
             await self._store.changes(after=revision, mark=mark, limit=1)
         except StoreDiverged as error:
-            raise StoreUnavailable(f"{self._store.label}: it has lost revision {revision}: try again") from error
+            raise RevisionLost(f"{self._store.label}: it has lost revision {revision}: try again") from error
         except ChangesTrimmed:
             pass  # so many followed
 
@@ -223,6 +225,8 @@ class Writer:
         except NotReplicated as error:
             self._health.failed_to_confirm(error)  # the store itself has taken it
             raise
+        except RevisionLost:
+            raise  # the follower finds out what else is lost
         except StoreUnavailable as error:
             self._health.failed_to_write(error)
             raise

@@ -67,6 +67,7 @@ class DrainStore(Protocol):
         expected_mark: str = "",
         mark: str = "",
         skip_to: int | None = None,
+        restores: tuple[int, str] | None = None,
     ) -> int:
         """Apply changes, log them and append history, all or nothing.
 
@@ -82,6 +83,8 @@ class DrainStore(Protocol):
             mark: kept with each of the revisions it makes; see `FleetState`.
             skip_to: the revision that the first change follows instead of `expected_revision`; not a lower one. No
                 number up to it is used again, and the change log has a gap there.
+            restores: revision and mark of the state of which it writes back what the store has lost. A store that
+                others follow remembers it, for those of them whose place its change log no longer holds.
 
         Returns:
             The new revision.

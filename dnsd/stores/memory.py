@@ -81,6 +81,7 @@ class MemoryStore:
         expected_mark: str = "",
         mark: str = "",
         skip_to: int | None = None,
+        restores: tuple[int, str] | None = None,  # nobody comes back to it from elsewhere
     ) -> int:
         """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
         self._check_open()

@@ -124,6 +124,7 @@ class SqliteStore:
         expected_mark: str = "",
         mark: str = "",
         skip_to: int | None = None,
+        restores: tuple[int, str] | None = None,  # nobody comes back to it from elsewhere
     ) -> int:
         """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
         check_commit(expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to)

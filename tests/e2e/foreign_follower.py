@@ -123,7 +123,8 @@ class Follower:
         whole = numbers == list(range(self.revision, self.revision + len(numbers)))
         to_end = len(numbers) == BATCH or (bool(numbers) and numbers[-1] == int(revision or 0))
         if not (is_own and whole and to_end):
-            self.load(is_other_history=bool(changes) and numbers[0] == self.revision and not is_own)
+            is_there = bool(changes) and numbers[0] == self.revision
+            self.load(is_other_history=not is_own if is_there else self.was_replaced())
         elif changes[1:]:
             for change in changes[1:]:
                 if change["entity"] == "drain":
@@ -132,6 +133,12 @@ class Follower:
                         self.drains[change["key"]] = json.loads(change["value"])
             self.revision, self.mark = numbers[-1], changes[-1]["mark"]
             self.act("followed")
+
+    def was_replaced(self) -> bool:
+        """Say whether dnsd has written back something else in place of what is known."""
+        restorations = map(fields_of, self.redis.ask("XRANGE", "{dnsd}:restorations", "-", "+"))
+        covering = [each for each in restorations if int(each["known"]) < self.revision <= int(each["to"])]
+        return any(each["mark"] != self.mark for each in covering)
 
     def run(self) -> None:
         """Follow to the end of days."""

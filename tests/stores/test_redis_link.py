@@ -239,6 +239,31 @@ async def test_another_primary_is_found_while_the_old_one_still_answers(
             assert (old.cli("get", "{dnsd}:revision"), new.cli("get", "{dnsd}:revision")) == ("1", "3")
 
 
+async def test_a_primary_that_is_used_is_not_left_for_one_that_is_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it is slow to be looked at, nor for another one at the same revision."""
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(connecting, "DIAL_SECONDS", 0.2)
+    with redis_server(tmp_path / "a") as used, redis_server(tmp_path / "b") as left:
+        async with opened(left.url) as store:
+            await put_drain(store, 0)
+        for ports in ((used.port, left.port), (left.port, used.port)):
+            left.pause()
+            async with opened(f"redis://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/0") as store:
+                left.resume()
+                await eventually(store.load)
+                revision = (await store.load()).revision or await put_drain(store, 0)
+                await asyncio.sleep(0.3)
+                await _is_at(store, used)
+                used.pause()
+                await asyncio.sleep(0.5)  # less than a call may take
+                used.resume()
+                await asyncio.sleep(0.3)
+                await _is_at(store, used)
+                assert (await store.load()).revision == revision == 1
+
+
 async def test_a_sentinel_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A primary that hangs while another takes its place is left, even where it answers again at once."""
     monkeypatch.setattr(link, "LOOK_SECONDS", 0.05)

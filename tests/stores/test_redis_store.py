@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, StoreDiverged, StoreUnavailable
+from dnsd.control.recovery import restore
+from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, RevisionLost, StoreDiverged
 from dnsd.model.state import Consumer
 from dnsd.stores.redis import layout
 from dnsd.stores.redis.confirming import REPLICA_SECONDS
@@ -209,7 +210,7 @@ async def test_another_server_confirms_only_what_it_has(tmp_path: Path) -> None:
             )
             await store.confirm(revision=1, mark="ours")
             for revision, mark in ((1, "theirs"), (2, ""), (2, "ours")):
-                with pytest.raises(StoreUnavailable, match=rf"it has lost revision {revision}: try again"):
+                with pytest.raises(RevisionLost, match=rf"it has lost revision {revision}: try again"):
                     await store.confirm(revision=revision, mark=mark)
             await store.confirm(revision=1)
 
@@ -224,3 +225,41 @@ async def test_closing_lets_a_write_land_first(prefix: str) -> None:
         assert await write == 1
     async with opened(url, prefix=prefix) as again:
         assert (await again.load()).revision == 1
+
+
+async def test_a_restoration_larger_than_the_log_hides_no_loss(prefix: str) -> None:
+    """Who knows more than the server that wrote back first is told so, though the entry of its place is gone."""
+    url = shared_redis().url
+    async with opened(url, prefix=prefix) as store:
+        for revision in range(3):
+            await put_drain(store, revision, node=f"edge-{revision}")
+        behind = await store.load()
+        await store.commit(
+            expected_revision=3, changes=[placed(a_drain("late", revision=4))], history=[], at=NOW, mark="theirs"
+        )
+        ahead = await store.load()
+        shared_redis().cli("flushdb")
+    async with opened(url, prefix=prefix) as store:
+        store._changes_kept = 2
+        restoration = await restore(store, behind, now=NOW)
+        assert (restoration.state.revision, len(restoration.drains)) == (6, 3)
+        with pytest.raises(StoreDiverged, match="another revision 4 was written back after it was lost"):
+            await store.changes(after=ahead.revision, mark=ahead.mark)
+        joined = await restore(store, ahead, now=NOW)
+        assert [drain.node for drain in joined.drains] == ["late"]
+        assert {drain.node for drain in joined.state.drains.values()} == {"edge-0", "edge-1", "edge-2", "late"}
+        assert await store.changes(after=joined.state.revision, mark=joined.state.mark) == ()
+
+
+async def test_a_log_that_was_cut_stands_in_the_way_of_no_confirmation(tmp_path: Path) -> None:
+    """What it no longer holds is there all the same, as for those who follow."""
+    with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary):
+        wait_until(lambda: "state=online" in primary.cli("info", "replication"), "the replica is in step")
+        async with opened(primary.url, min_replicas=1) as store:
+            await store.commit(
+                expected_revision=0, changes=[placed(a_drain(revision=1))], history=[], at=NOW, mark="ours"
+            )
+            primary.cli("xtrim", "{dnsd}:changes", "maxlen", "0")
+            await store.confirm(revision=1, mark="ours")
+            with pytest.raises(RevisionLost):
+                await store.confirm(revision=2, mark="ours")

@@ -46,6 +46,7 @@ async def check_server(client: Redis, keys: layout.Keys, *, label: str) -> Check
         run_id=str(about.get("run_id", "")),
         is_replica=str(replication.get("role")) != "master",
         revision=int(await client.get(keys.revision) or 0),
+        replicas=int(replication.get("connected_slaves", 0)),
     )
 
 

@@ -1,9 +1,10 @@
 -- Take a commit if it was decided on the present revision: state, change stream and history in one step.
 --
--- KEYS  schema, revision, drains, nodes, changes, history, history-of-nodes
+-- KEYS  schema, revision, drains, nodes, changes, history, history-of-nodes, restorations
 -- ARGV  the instant by which it must have come, in milliseconds of this server's clock; the schema, the expected revision
 --       and its mark (or nothing), the revision that it leads to, instant, mark, how many changes and how many entries of
---       history to keep, the number of packets with changes,
+--       history to keep, revision and mark of the state that it restores (or nothing), how many restorations to keep, the
+--       number of packets with changes,
 --       then packets with revision, entity, key and value for each change,
 --       then packets with id, node and text for each entry of history
 --
@@ -12,13 +13,13 @@
 -- Answers {"done"}, {"late"}, {"conflict", revision}, {"schema", found} or {"type", key, found}. All but the first have
 -- written nothing; nor has a commit that fails at its first write, as for want of memory.
 
-local schema, revision, drains, nodes, changes, history, history_of_nodes = unpack(KEYS)
+local schema, revision, drains, nodes, changes, history, history_of_nodes, restorations = unpack(KEYS)
 local now = redis.call('TIME')
 if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[1]) then
   return {'late'}
 end
 
-local types = {'string', 'string', 'hash', 'hash', 'stream', 'stream', 'zset'}
+local types = {'string', 'string', 'hash', 'hash', 'stream', 'stream', 'zset', 'stream'}
 for place, key in ipairs(KEYS) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= types[place] then
@@ -44,7 +45,8 @@ if ARGV[4] ~= '' then
 end
 
 local becomes, at, mark = ARGV[5], ARGV[6], ARGV[7]
-local changes_kept, history_kept, packets = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local changes_kept, history_kept, known, known_mark = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], ARGV[11]
+local restorations_kept, packets, first = tonumber(ARGV[12]), tonumber(ARGV[13]), 14
 
 local function take_change(made, entity, key, value)
   redis.call('XADD', changes, 'MAXLEN', changes_kept, made .. '-0',
@@ -57,13 +59,17 @@ local function take_change(made, entity, key, value)
   end
 end
 
-for number = 11, 10 + packets do
+for number = first, first + packets - 1 do
   local words = cjson.decode(ARGV[number])
   for place = 1, #words, 4 do
     take_change(unpack(words, place, place + 3))
   end
 end
 redis.call('SET', revision, becomes)
+if known ~= '' then
+  redis.call('XADD', restorations, 'MAXLEN', restorations_kept, '*',
+    'known', known, 'known_mark', known_mark, 'to', becomes, 'mark', mark)
+end
 if not version then
   redis.call('SET', schema, ARGV[2])
 end
@@ -82,7 +88,7 @@ local function take_entry(id, node, text)
   redis.call('ZADD', history_of_nodes, 0, member(node, id))
 end
 
-for number = 11 + packets, #ARGV do
+for number = first + packets, #ARGV do
   local words = cjson.decode(ARGV[number])
   for place = 1, #words, 3 do
     take_entry(unpack(words, place, place + 2))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from dnsd.errors import NotReplicated, StoreUnavailable
-from dnsd.stores.redis import layout, scripts
+from dnsd.errors import NotReplicated, RevisionLost
+from dnsd.stores.redis import layout
 from dnsd.stores.redis.connecting import ANSWER_SECONDS, Lane
 from dnsd.stores.redis.link import Link
 
@@ -22,6 +22,9 @@ REPLICA_SECONDS = 1.0
 
 # A revision and its mark; an empty mark: it is known by its number alone.
 Place = tuple[int, str]
+
+# As the client library gives them: an id and the fields.
+Entry = tuple[str, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Confirmer:
 
         Raises:
             NotReplicated: too few had it in time.
-            StoreUnavailable: the server cannot be asked, or it is another one by now, and does not have it.
+            RevisionLost: the server does not have it, being another one by now.
+            StoreUnavailable: it cannot be asked.
         """
         if not self._min_replicas:
             self._link.check_up()
@@ -70,7 +74,7 @@ class Confirmer:
         # A caller that is cancelled must not end the wait of the others.
         found = await asyncio.shield(self._next)
         if place not in found.kept:
-            raise StoreUnavailable(f"{self._label}: it has lost revision {revision}: try again")
+            raise RevisionLost(f"{self._label}: it has lost revision {revision}: try again")
         if found.replicas < self._min_replicas:
             raise NotReplicated(
                 f"{self._label}: it is written, but {found.replicas} of {self._min_replicas} replicas have it after"
@@ -89,26 +93,45 @@ class Confirmer:
 
     async def _wait(self, client: Redis, asked: Sequence[Place]) -> _Round:
         changes = self._keys.changes
+        # In one packet: a connection that is made anew, perhaps to another server, has nothing to wait for.
+        pipeline = client.pipeline(transaction=False)
+        for revision, _ in asked:
+            pipeline.xrange(changes, f"{revision}-0", f"{revision}-0")
+        pipeline.get(self._keys.revision)
+        pipeline.xrange(changes, count=1)
+        pipeline.xrevrange(self._keys.restorations)
         # Replicas acknowledge the last write of this connection, and with it all that came before from anywhere.
-        _, present, *found = await scripts.together(
-            client,
-            ("SET", self._keys.confirmed, "1"),
-            ("GET", self._keys.revision),
-            *(("XRANGE", changes, f"{revision}-0", f"{revision}-0") for revision, _ in asked),
-        )
-        replicas = int(await client.wait(self._min_replicas, int(REPLICA_SECONDS * 1000)))
-        kept = (place for place, entries in zip(asked, found, strict=True) if _has(entries, place, int(present or 0)))
-        return _Round(replicas, frozenset(kept))
+        pipeline.set(self._keys.confirmed, "1")
+        pipeline.wait(self._min_replicas, int(REPLICA_SECONDS * 1000))
+        *found, present, first, restorations, _, replicas = await pipeline.execute()
+        log = _Log(int(present or 0), first, restorations)
+        kept = (place for place, entries in zip(asked, found, strict=True) if log.has(place, entries))
+        return _Round(int(replicas), frozenset(kept))
 
 
-def _has(entries: Sequence[layout.Entry], place: Place, present: int) -> bool:
-    """Say whether a server has a revision.
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What a server's change stream says of revisions that it may not hold any more.
 
     Args:
-        entries: of the change stream, at that place: one or none.
         present: the revision that the server is at.
+        first: its first entry, or none.
     """
-    revision, mark = place
-    if entries:
-        return not mark or layout.fields_of(entries[0]).get("mark", "") in ("", mark)
-    return not mark and revision <= present
+
+    present: int
+    first: Sequence[Entry]
+    restorations: Sequence[Entry]
+
+    def has(self, place: Place, entries: Sequence[Entry]) -> bool:
+        """Say whether the server has a revision.
+
+        Args:
+            entries: of the stream, at that place: one or none.
+        """
+        revision, mark = place
+        if entries:
+            return entries[0][1].get("mark", "") in ("", mark) or not mark
+        floor = int(self.first[0][0].partition("-")[0]) - 1 if self.first else self.present
+        if revision > self.present or (mark and revision > floor):
+            return False
+        return not (mark and layout.has_replaced((fields for _, fields in self.restorations), revision, mark))

@@ -45,11 +45,18 @@ class Checked:
         run_id: by which it is known whatever address leads to it; another one after each start.
         is_replica: it takes no writes now.
         revision: of the fleet, as it has it.
+        replicas: how many follow it.
     """
 
     run_id: str
     is_replica: bool
     revision: int
+    replicas: int = 0
+
+    @property
+    def standing(self) -> tuple[int, int, str]:
+        """Return what the servers of a fleet choose by among several that take writes: the greatest."""
+        return self.revision, self.replicas, self.run_id
 
 
 @dataclass(frozen=True, slots=True, eq=False)

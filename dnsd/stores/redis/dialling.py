@@ -60,17 +60,44 @@ class Dialler:
             moved_to = self._moved_to
             found, failure = await self._dial_all(await self._candidates())
             chosen = self._chosen(found)
-            try:
-                await _close(each for each in found if each is not chosen)
-            except BaseException:
-                await _close(found)
-                raise
+            await _close_but(chosen, found)
             if chosen is not None:
                 return chosen
             if self._moved_to == moved_to:
                 break
         self._moved_to = None
         raise failure
+
+    async def better_than(self, present: Connected) -> Connected | None:
+        """Connect to another server that is the primary instead of one that is used; None: it need not be left.
+
+        Sentinels know. Where there are only hosts, one that takes writes is left when it is seen to be a replica by
+        now, or behind another one; not for being slow to be looked at, nor for one that is no further.
+
+        Raises:
+            StoreUnavailable: nobody can be asked.
+        """
+        if present.is_replica or self._address.kind is Kind.SENTINEL:
+            found = [await self.dial()]
+        else:
+            found, _ = await self._dial_all(await self._candidates())
+        chosen = self._chosen(found)
+        if chosen is not None and not self._is_better(chosen, present, found):
+            chosen = None
+        await _close_but(chosen, found)
+        return chosen
+
+    def _is_better(self, chosen: Connected, present: Connected, found: Sequence[Connected]) -> bool:
+        if chosen.is_replica:
+            return False
+        if present.is_replica:
+            return True
+        if chosen.checked.run_id == present.checked.run_id:
+            return False
+        if self._address.kind is Kind.SENTINEL:
+            return True
+        seen = [each.checked for each in found if each.checked.run_id == present.checked.run_id]
+        return bool(seen) and (seen[0].is_replica or seen[0].revision < chosen.checked.revision)
 
     async def _candidates(self) -> Sequence[Host | None]:
         """Return the servers to try; None stands for the socket."""
@@ -128,12 +155,12 @@ class Dialler:
         """Return the primary among servers.
 
         Where more than one says that it is, one of them was left behind by a failover: most likely the one that has
-        seen fewer changes. All servers of a fleet come to the same choice.
+        seen fewer changes, or that nobody follows. Servers that reach the same ones come to the same choice.
         """
         primaries = [each for each in found if not each.is_replica]
         if not primaries:
             return found[0] if found and not self.has_choice else None
-        chosen = max(primaries, key=lambda each: each.checked.revision)  # the first of those
+        chosen = max(primaries, key=lambda each: each.checked.standing)
         others = frozenset(each.text for each in primaries if each.checked.run_id != chosen.checked.run_id)
         if others and others != self._told_of:
             log.error(
@@ -145,6 +172,15 @@ class Dialler:
             )
         self._told_of = others
         return chosen
+
+
+async def _close_but(chosen: Connected | None, found: Sequence[Connected]) -> None:
+    """Close what was not chosen; all of it, where that is cut short."""
+    try:
+        await _close(each for each in found if each is not chosen)
+    except BaseException:
+        await _close(found)
+        raise
 
 
 async def _close(several: Iterable[Connected]) -> None:

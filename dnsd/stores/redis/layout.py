@@ -31,6 +31,9 @@ HISTORY_KEPT = 100_000
 # Applied revisions that are told to those who wait; a reader that missed one looks at the consumers. Unit: entries.
 PROGRESS_KEPT = 1_000
 
+# Restorations that are remembered for readers that come back from before them. Unit: entries.
+RESTORATIONS_KEPT = 16
+
 # What goes to the commit script in one packet. Unit: changes, or entries of history.
 PACKET = 200
 
@@ -74,6 +77,7 @@ class Keys:
         self.history_of_nodes = tag + "history-of-nodes"
         self.reported = tag + "reported"
         self.progress = tag + "progress"
+        self.restorations = tag + "restorations"
         self.confirmed = tag + "confirmed"
         self.written_by_dnsd_alone = (self.revision, self.drains, self.nodes, self.changes, self.history)
         self.types: Mapping[str, str] = {
@@ -89,6 +93,7 @@ class Keys:
             self.history_of_nodes: "zset",
             self.reported: "stream",
             self.progress: "stream",
+            self.restorations: "stream",
             self.confirmed: "string",
         }
 
@@ -155,6 +160,23 @@ def read_change(entry: Entry) -> ChangeRecord:
         )
     except KeyError as error:
         raise ValueError(f"an entry of the change stream without {error}") from error
+
+
+def has_replaced(restorations: Iterable[Mapping[str, str]], revision: int, mark: str) -> bool:
+    """Say whether a store that had lost a revision was restored from a state without it.
+
+    What is before the state that was restored is taken for a part of it.
+
+    Args:
+        restorations: the fields of their entries.
+    """
+    for each in restorations:
+        known, to = int(each.get("known", 0)), int(each.get("to", 0))
+        if known < revision <= to and each.get("mark") != mark:
+            return True
+        if revision == known and each.get("known_mark") not in ("", mark):
+            return True
+    return False
 
 
 def write_changes(changes: Iterable[Change], *, first: int) -> list[str]:

@@ -191,17 +191,17 @@ class Link:
                 await self._connect()
 
     async def _look_for_better(self) -> None:
-        """Go over to the server that would be dialled now, where that is another primary."""
+        """Go over to another server that is the primary by now."""
         before = self._connected
         if before is None:
             return
         try:
-            unused = await self._dialler.dial()
+            unused = await self._dialler.better_than(before)
         except StoreUnavailable:
             return  # the one that there is still serves
+        if unused is None:
+            return
         try:
-            if unused.is_replica or (unused.checked.run_id == before.checked.run_id and not before.is_replica):
-                return
             async with contextlib.AsyncExitStack() as turns:
                 # No call is on its way then: for nobody is this an outage. Commands are the last to be held up.
                 for lane in (Lane.LOADING, Lane.CONFIRMING, Lane.COMMANDS):

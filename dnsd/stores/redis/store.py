@@ -142,6 +142,7 @@ class RedisStore:
         expected_mark: str = "",
         mark: str = "",
         skip_to: int | None = None,
+        restores: tuple[int, str] | None = None,
     ) -> int:
         """Apply changes, log them and append history, all or nothing; see `DrainStore.commit`."""
 
@@ -159,6 +160,8 @@ class RedisStore:
                 mark,
                 str(self._changes_kept),
                 str(layout.HISTORY_KEPT),
+                *(("", "") if restores is None else (str(restores[0]), restores[1])),
+                str(layout.RESTORATIONS_KEPT),
                 str(len(packets)),
                 *packets,
                 *layout.write_history(history),
@@ -185,6 +188,7 @@ class RedisStore:
         keys, large, seconds = self._keys, size > FEW, ANSWER_SECONDS + size / CHANGES_PER_SECOND
         names = (
             keys.schema, keys.revision, keys.drains, keys.nodes, keys.changes, keys.history, keys.history_of_nodes,
+            keys.restorations,
         )  # fmt: skip
 
         async def write(client: Redis) -> list[str]:
@@ -222,9 +226,10 @@ class RedisStore:
                 ("XRANGE", keys.changes, "-", "+", "COUNT", "1"),
                 ("XRANGE", keys.changes, f"{place}-0", f"{place}-0"),
                 ("XRANGE", keys.changes, f"{place}-1", "+", "COUNT", str(limit)),
+                ("XREVRANGE", keys.restorations, "+", "-"),
             )
 
-        number, first, own, following = await self._link.run(read)
+        number, first, own, following, restorations = await self._link.run(read)
         revision = await self._understood(_read_number(number))
         if after > revision:
             raise StoreDiverged(f"{self._label}: it is at revision {revision}, before {after}")
@@ -232,6 +237,8 @@ class RedisStore:
         there = layout.fields_of(own[0]).get("mark") if own else None
         if mark and (there not in (None, "", mark) if own else after > floor):
             raise StoreDiverged(f"{self._label}: it has another revision {after}, or none of that number")
+        if mark and not own and layout.has_replaced(map(layout.fields_of, restorations), after, mark):
+            raise StoreDiverged(f"{self._label}: another revision {after} was written back after it was lost")
         records = await self._understood(_each(layout.read_change, following))
         gap = [each.revision for each in records] != list(range(after + 1, after + 1 + len(records)))
         if after < floor or gap or (after < revision and not records):
