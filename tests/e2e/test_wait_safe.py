@@ -159,7 +159,7 @@ def test_time_out_and_ctrl_c_leave_the_drain(watched: Server) -> None:
 def test_a_scheduled_drain_is_waited_for_through_its_start(watched: Server) -> None:
     """Before the start the node is not safe, however few its sessions; afterwards it becomes so."""
     report(watched, 0)
-    starts_at = time.time() + 1.5
+    starts_at = time.time() + 5.0  # by then the command has begun to wait, even on a busy machine
     text = datetime.fromtimestamp(starts_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     process = waiting(watched, "--at", text)
     try:
