@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass, field
 
 from dnsd.core.constants import NOERROR, SERVFAIL
-from dnsd.core.records import RRset, Zone
+from dnsd.core.records import RRset, Zone, ZoneNode
 
 # An owner, folded, and its RRset.
 OwnedRRset = tuple[bytes, RRset]
@@ -42,6 +42,8 @@ class Answer:
         zone: where the lookup ended.
         closest_encloser: the longest existing ancestor of the last name, or that name.
         wildcard: the source of synthesis, where the last name had none of its own (RFC 4592 §3.3.1).
+        pool: the pool that its records, or the want of them, are of.
+        extended_errors: options of the OPT (RFC 8914), for which no record makes room.
         signature: a whole TSIG record, put last.
     """
 
@@ -55,6 +57,8 @@ class Answer:
     zone: Zone | None = None
     closest_encloser: bytes | None = None
     wildcard: bytes | None = None
+    pool: ZoneNode | None = None
+    extended_errors: bytes = b""
     signature: bytes = b""
 
     def fail(self) -> None:
@@ -65,6 +69,6 @@ class Answer:
         self.answer.clear()
 
 
-def error(rcode: int, *, kind: Kind = Kind.ERROR) -> Answer:
+def error(rcode: int, *, kind: Kind = Kind.ERROR, extended_errors: bytes = b"") -> Answer:
     """Return an answer without records."""
-    return Answer(kind=kind, rcode=rcode)
+    return Answer(kind=kind, rcode=rcode, extended_errors=extended_errors)

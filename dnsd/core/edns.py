@@ -1,7 +1,6 @@
 """EDNS(0): the OPT record of a query, and the one of its response (RFC 6891).
 
-Options are checked for their lengths and kept raw; none is understood yet, and unknown ones are ignored
-(RFC 6891 §6.1.2). Seam: NSID, cookies and client subnet read `Edns.options`.
+Options are checked for their lengths and kept raw: what they mean is for `options`. Seam: client subnet.
 """
 
 from __future__ import annotations
@@ -17,7 +16,11 @@ from dnsd.errors import MessageError
 DO = 0x8000  # RFC 3225; in the lower half of the OPT's TTL
 SUPPORTED_VERSION = 0
 
+OPTION_HEADER = struct.Struct("!HH")  # code and length
+
 _OPT_FIXED = struct.Struct("!BHHBBHH")  # root, type, size, extended RCODE, version, flags, RDLENGTH
+_LENGTH = struct.Struct("!H")
+OPT_SIZE = _OPT_FIXED.size  # bytes, without options
 
 
 class Edns(NamedTuple):
@@ -61,6 +64,11 @@ def _check_options(packet: bytes, offset: int, end: int) -> None:
         raise MessageError(FORMERR, "EDNS option that overruns its OPT")
 
 
+def write_option(code: int, data: bytes) -> bytes:
+    """Return an option as it stands in an OPT."""
+    return OPTION_HEADER.pack(code, len(data)) + data
+
+
 def write_opt(*, dnssec_ok: bool, rcode: int = 0, options: bytes = b"") -> bytes:
     """Return the OPT of a response.
 
@@ -90,3 +98,9 @@ def opt_for(edns: Edns | None, rcode: int, options: bytes = b"") -> bytes:
     if rcode < 16 and not options:
         return _PLAIN[edns.dnssec_ok]
     return write_opt(dnssec_ok=edns.dnssec_ok, rcode=rcode, options=options)
+
+
+def lengthened(opt: bytes, options: bytes) -> bytes:
+    """Return an OPT of ours with more options in it."""
+    there = opt[OPT_SIZE:]
+    return opt[: OPT_SIZE - _LENGTH.size] + _LENGTH.pack(len(there) + len(options)) + there + options

@@ -6,32 +6,41 @@ what it returns.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from dnsd.core.answer import Answer, Kind, error
+from dnsd.core.chaos import chaos_answer
 from dnsd.core.constants import (
     AXFR,
+    BADCOOKIE,
     BADVERS,
+    CLASS_CH,
     CLASS_IN,
     CLASSIC_UDP_SIZE,
     FORMERR,
     IXFR,
     MAX_MESSAGE_SIZE,
+    NOERROR,
     NOTAUTH,
     NOTIMP,
     OPT,
     REFUSED,
     SERVFAIL,
 )
-from dnsd.core.edns import SUPPORTED_VERSION
+from dnsd.core.edns import SUPPORTED_VERSION, Edns
+from dnsd.core.exchange import Cookie, Exchange
+from dnsd.core.extended_errors import NO_TRANSFER, NO_ZONE, STALE
 from dnsd.core.limits import MAX_UDP_SIZE, RCODE_SLOTS
 from dnsd.core.lookup import look_up
-from dnsd.core.message import Query, parse_query, salvage
+from dnsd.core.message import Query, Salvage, parse_query, salvage
+from dnsd.core.options import OptionReader
 from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
+from dnsd.core.ratelimit import Limiter, Verdict
 from dnsd.core.records import Snapshot
 from dnsd.core.tsig import refusal_of
 from dnsd.core.via import Transport, Via
-from dnsd.core.writer import write_error, write_response
+from dnsd.core.writer import write_error, write_response, write_with_options
 from dnsd.errors import MessageError
 
 _NXNAME = 128  # RFC 9824 §3.5: exists in signed denials only
@@ -49,11 +58,14 @@ class Engine:
     Attributes:
         snapshot, policy: the current ones.
         counts: responses by transport, then by RCODE.
-        dropped: packets that got no response.
+        limiter: judges answers over UDP; None: nobody is limited. Whoever keeps responses, to answer past the engine,
+            must not while there is one.
+        events: what else happened, and how often, by kind and by which of its outcomes: (`cookies`, `valid`).
+        dropped: packets that got no response, but for those over a limit.
         failures: exceptions that became a SERVFAIL, each a fault of ours.
     """
 
-    __slots__ = ("counts", "dropped", "failures", "on_failure", "policy", "snapshot")
+    __slots__ = ("_options", "counts", "dropped", "events", "failures", "limiter", "on_failure", "policy", "snapshot")
 
     def __init__(
         self,
@@ -64,8 +76,11 @@ class Engine:
     ) -> None:
         self.snapshot = snapshot
         self.policy = policy
+        self._options = OptionReader(policy)
         self.on_failure = on_failure
+        self.limiter: Limiter | None = None
         self.counts: tuple[list[int], ...] = tuple([0] * RCODE_SLOTS for _ in Transport)
+        self.events: Counter[tuple[str, str]] = Counter()
         self.dropped = 0
         self.failures = 0
 
@@ -76,6 +91,7 @@ class Engine:
     def configure(self, policy: AnswerPolicy) -> None:
         """Answer by another policy from the next packet on."""
         self.policy = policy
+        self._options = OptionReader(policy)
 
     def respond(self, packet: bytes, *, now: float, via: Via, peer: str) -> bytes | None:
         """Answer a packet.
@@ -89,22 +105,82 @@ class Engine:
         Returns:
             The response, also without a length; None: stay silent.
         """
+        exchange: Exchange | None = None
         try:
             query = parse_query(packet)
             if query is None:
                 self.dropped += 1
                 return None
-            answer = self._answer(query, now)
-            response = write_response(query, answer, limit=_size_limit(query, via))
+            if query.edns is not None and query.edns.options:
+                exchange = self._exchange(query.edns, now=now, via=via, peer=peer)
+            if exchange is not None and self._lacks_cookie(exchange, via):
+                answer = error(BADCOOKIE)
+            else:
+                answer = self._answer(query, now)
+            limit = _size_limit(query, via)
+            if self.limiter is not None:
+                verdict = self._judge(self.limiter, answer, exchange, now=now, via=via, peer=peer)
+                if verdict is Verdict.DROP:
+                    return None
+                if verdict is Verdict.SLIP:
+                    limit = 0  # no record fits, so that there is TC where there were any
+            if exchange is None and not answer.extended_errors:
+                response = write_response(query, answer, limit=limit)
+            else:
+                response = write_with_options(query, answer, limit=limit, exchange=exchange)
             rcode = answer.rcode
         except MessageError as refusal:
-            rcode = refusal.rcode
-            response = write_error(salvage(packet), rcode)
+            found = salvage(packet)
+            exchange = self._salvage_exchange(found, now=now, via=via, peer=peer)
+            if self.limiter is not None:
+                verdict = self._judge(self.limiter, None, exchange, now=now, via=via, peer=peer)
+                if verdict is Verdict.DROP:
+                    return None
+            rcode = _rcode_for(found, exchange, refusal.rcode)
+            response = write_error(found, rcode, exchange=exchange)
         except Exception as failure:  # noqa: BLE001 - whatever is wrong in here, the client gets an answer
             rcode = SERVFAIL
-            response = self._fail(packet, failure)
+            response = self._fail(packet, failure, exchange)
         self.counts[via.transport][rcode] += 1
         return response
+
+    def _exchange(self, edns: Edns, *, now: float, via: Via, peer: str) -> Exchange | None:
+        if edns.version != SUPPORTED_VERSION:
+            return None  # what options mean there, only a later version knows
+        exchange = self._options.read(edns.options, now=now, via=via, peer=peer)
+        if exchange.cookie is not Cookie.NONE:
+            self.events["cookies", exchange.cookie.value] += 1
+        return exchange
+
+    def _salvage_exchange(self, found: Salvage, *, now: float, via: Via, peer: str) -> Exchange | None:
+        """Return what can be read of a refused packet's options.
+
+        RFC 7873 §5.3: a client may discard a response without the COOKIE option that it expects, errors included.
+        """
+        if found.edns is None or not found.edns.options:
+            return None
+        try:
+            return self._exchange(found.edns, now=now, via=via, peer=peer)
+        except MessageError:  # it is for them that it is refused
+            return None
+
+    def _lacks_cookie(self, exchange: Exchange, via: Via) -> bool:
+        # RFC 7873 §5.2.3, §5.2.4: such a request may be answered with BADCOOKIE. Not over a stream, where the address
+        # is known to be the client's anyway.
+        if not self.policy.require_cookies or via.is_stream:
+            return False
+        return exchange.cookie in (Cookie.CLIENT, Cookie.BAD)
+
+    def _judge(
+        self, limiter: Limiter, answer: Answer | None, exchange: Exchange | None, *, now: float, via: Via, peer: str
+    ) -> Verdict:
+        """Say whether an answer may go out: nobody is limited who has shown that the query was their own."""
+        if via.is_stream or (exchange is not None and exchange.cookie is Cookie.VALID):
+            return Verdict.SEND
+        verdict = limiter.judge(answer, peer=peer, now=now)
+        if verdict is not Verdict.SEND:
+            self.events["rate_limited", verdict.value] += 1
+        return verdict
 
     def _answer(self, query: Query, now: float) -> Answer:
         for stage in STAGES:
@@ -113,11 +189,21 @@ class Engine:
                 return answer
         raise AssertionError("the last stage answers every query")
 
-    def _fail(self, packet: bytes, failure: Exception) -> bytes:
+    def _fail(self, packet: bytes, failure: Exception, exchange: Exchange | None) -> bytes:
         self.failures += 1
         if self.on_failure is not None:
             self.on_failure(failure)
-        return write_error(salvage(packet), SERVFAIL)
+        return write_error(salvage(packet), SERVFAIL, exchange=exchange)
+
+
+def _rcode_for(found: Salvage, exchange: Exchange | None, rcode: int) -> int:
+    """Return the RCODE for a packet that is refused with one, or that asks for nothing but a cookie.
+
+    RFC 7873 §5.4: that one gets NOERROR, but BADCOOKIE "if the Server Cookie sent with the query was invalid".
+    """
+    if not found.bare or exchange is None or exchange.cookie is Cookie.NONE:
+        return rcode
+    return BADCOOKIE if exchange.cookie is Cookie.BAD else NOERROR
 
 
 def _size_limit(query: Query, via: Via) -> int:
@@ -145,9 +231,12 @@ def _check_signature(_engine: Engine, query: Query, now: float) -> Answer | None
     return answer
 
 
-def _check_class(_engine: Engine, query: Query, _now: float) -> Answer | None:
+def _check_class(engine: Engine, query: Query, _now: float) -> Answer | None:
+    if query.qclass == CLASS_IN:
+        return None
+    answer = chaos_answer(engine.policy, query.qname, query.qtype) if query.qclass == CLASS_CH else None
     # Class ANY included: a response to it cannot be authoritative (RFC 1035 §6.2), and nobody needs it.
-    return None if query.qclass == CLASS_IN else error(REFUSED, kind=Kind.REFUSED)
+    return answer or error(REFUSED, kind=Kind.REFUSED)
 
 
 def _check_type(_engine: Engine, query: Query, _now: float) -> Answer | None:
@@ -166,11 +255,18 @@ def _transfer(engine: Engine, query: Query, _now: float) -> Answer | None:
     # offers transfers takes this stage.
     if query.qname not in engine.snapshot.zones:
         return error(NOTAUTH)
-    return error(REFUSED, kind=Kind.REFUSED)
+    return error(REFUSED, kind=Kind.REFUSED, extended_errors=NO_TRANSFER)
 
 
 def _look_up(engine: Engine, query: Query, now: float) -> Answer | None:
-    return look_up(engine.snapshot, query.qname, query.qtype, now=now)
+    answer = look_up(engine.snapshot, query.qname, query.qtype, now=now)
+    if answer.pool is not None:
+        answer.extended_errors = answer.pool.extended_errors
+        if engine.policy.stale:
+            answer.extended_errors += STALE
+    elif answer.kind is Kind.REFUSED:
+        answer.extended_errors = NO_ZONE
+    return answer
 
 
 Stage = Callable[[Engine, Query, float], Answer | None]

@@ -6,13 +6,20 @@ from __future__ import annotations
 # appendix A: fits an IPv6 path of 1280 bytes without fragments.
 MAX_UDP_SIZE = 1232
 
+# Padded responses have a multiple of so many bytes. Unit: bytes. RFC 8467 §4.1 recommends it for servers.
+PADDING_BLOCK = 468
+
 # CNAME and DNAME steps that one answer follows. Unit: aliases. A resolver asks on from where an answer ends, so that
 # a longer chain costs it a query and nothing else; RFC 1034 §3.6.2 asks for chains to be followed, not how far.
 MAX_ALIASES = 16
 
-# Names whose addresses are added to an answer of NS, MX or SRV records. Unit: names. They are optional
+# Names whose addresses are added to an answer of records that name hosts. Unit: names. They are optional
 # (RFC 1034 §4.3.2 step 6); the in-domain glue of a referral is not, and not counted here.
 MAX_ADDITIONAL_NAMES = 16
+
+# SVCB and HTTPS records in AliasMode that one answer follows, in its additional section. Unit: aliases. RFC 9460 §4.1
+# has clients follow further ones by themselves.
+MAX_SERVICE_ALIASES = 4
 
 # Offsets that a compression pointer can reach. Unit: bytes. RFC 1035 §4.1.4: 14 bits.
 POINTER_REACH = 0x4000

@@ -56,12 +56,14 @@ class Salvage(NamedTuple):
     Args:
         question: as sent; empty where there is none or it does not parse.
         edns: None: no OPT, or nothing that parses up to it.
+        bare: a whole query of opcode QUERY that asks nothing and has an OPT: one for a cookie (RFC 7873 §5.4).
     """
 
     id: int
     flags: int
     question: bytes
     edns: Edns | None
+    bare: bool = False
 
 
 def parse_query(packet: bytes) -> Query | None:
@@ -115,6 +117,7 @@ def salvage(packet: bytes) -> Salvage:
     query_id, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
     question = b""
     edns: Edns | None = None
+    bare = False
     try:
         offset = HEADER_SIZE
         for _ in range(questions):
@@ -124,11 +127,13 @@ def salvage(packet: bytes) -> Salvage:
             question = packet[HEADER_SIZE:offset]
         for _ in range(answers + authorities):
             offset = read_record(packet, offset).end
-        edns = _read_additional(packet, offset, additionals)[0]
+        edns, tsig, offset = _read_additional(packet, offset, additionals)
+        asks = questions or answers or authorities or flags & OPCODE_MASK or tsig is not None
+        bare = edns is not None and not asks and offset == len(packet)
     except MessageError:
         # The packet is being refused already: what was read so far is all there is to copy.
         pass
-    return Salvage(query_id, flags, question, edns)
+    return Salvage(query_id, flags, question, edns, bare)
 
 
 def _read_question(packet: bytes, offset: int = HEADER_SIZE) -> tuple[int, int, int]:

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dnsd.core.constants import CLASS_IN
+from dnsd.core.constants import AAAA, CLASS_IN, A
 from dnsd.core.trace import Trace
 
 # A pointer to offset 12, where the question's name stands in every message (RFC 1035 §4.1.4).
 QUESTION_POINTER = b"\xc0\x0c"
 
 _FIXED = struct.Struct("!HHIH")  # type, class, TTL, RDLENGTH
+
+ADDRESS_TYPES = frozenset({A, AAAA})
 
 
 class RRset:
@@ -118,8 +120,10 @@ class ZoneNode:
         rrsets: by type number.
         cut: it is a delegation: NS below the apex (RFC 1034 §4.2.1).
         occluded_by: the folded name of the cut or DNAME above it that hides it, where there is one.
-        fails: a pool that must answer SERVFAIL for address questions.
-        changes_at: of a pool, by type number: the instant at which its addresses are due to be others, or to be there
+        fails: a pool that must answer SERVFAIL for questions of its types.
+        pooled: of a pool: the types that it is answered with; what it has of others is the zone file's.
+        extended_errors: of a pool: what its answers say besides, as options of an OPT (RFC 8914).
+        changes_at: of a pool, by type number: the instant at which its records are due to be others, or to be there
             at all. None: nothing is due.
         trace: of a pool: what became of its answers; no part of what it is.
     """
@@ -128,6 +132,8 @@ class ZoneNode:
     cut: bool = False
     occluded_by: bytes | None = None
     fails: bool = False
+    pooled: frozenset[int] = ADDRESS_TYPES
+    extended_errors: bytes = b""
     changes_at: Mapping[int, float] | None = None
     trace: Trace | None = field(default=None, compare=False, repr=False)
 

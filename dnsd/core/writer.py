@@ -8,10 +8,12 @@ from __future__ import annotations
 import struct
 
 from dnsd.core.answer import Answer, OwnedRRset
-from dnsd.core.constants import AA, CNAME, HEADER_SIZE, MX, NS, PTR, QR, RD, SOA, TC
-from dnsd.core.edns import opt_for
-from dnsd.core.limits import MAX_POINTER_HOPS, POINTER_REACH
+from dnsd.core.constants import AA, CNAME, HEADER_SIZE, MAX_MESSAGE_SIZE, MX, NS, OPTION_PADDING, PTR, QR, RD, SOA, TC
+from dnsd.core.edns import OPT_SIZE, OPTION_HEADER, lengthened, opt_for, write_option
+from dnsd.core.exchange import Exchange
+from dnsd.core.limits import MAX_POINTER_HOPS, PADDING_BLOCK, POINTER_REACH
 from dnsd.core.message import OPCODE_MASK, Query, Salvage
+from dnsd.core.names import name_end
 from dnsd.core.records import RRset
 
 _HEADER = struct.Struct("!HHHHHH")
@@ -24,13 +26,14 @@ _RCODE_MASK = 0x0F
 _NAMES_IN_RDATA = {NS: (0, 1), CNAME: (0, 1), PTR: (0, 1), MX: (2, 1), SOA: (0, 2)}
 
 
-def write_response(query: Query, answer: Answer, *, limit: int) -> bytes:
+def write_response(query: Query, answer: Answer, *, limit: int, options: bytes = b"") -> bytes:
     """Return the response to a query.
 
     Args:
         limit: bytes that the message may have; at least 512.
+        options: of its OPT, where the query has one.
     """
-    opt = opt_for(query.edns, answer.rcode)
+    opt = opt_for(query.edns, answer.rcode, options)
     flags = QR | (query.flags & _KEPT_FLAGS) | (answer.rcode & _RCODE_MASK)
     if answer.authoritative:
         flags |= AA
@@ -54,15 +57,52 @@ def write_response(query: Query, answer: Answer, *, limit: int) -> bytes:
     return message.finish(query.id, flags, (1, answers, authorities, additionals + tail_count)) + tail
 
 
-def write_error(packet: Salvage, rcode: int) -> bytes:
+def write_with_options(query: Query, answer: Answer, *, limit: int, exchange: Exchange | None) -> bytes:
+    """Return the response to a query, with all that there is to say in its OPT; none where the query has no OPT.
+
+    Args:
+        limit: bytes that the message may have, at least 512; 0: no record goes into it.
+        exchange: None: the query had no options.
+    """
+    options = b"" if exchange is None else exchange.options
+    message = write_response(query, answer, limit=limit, options=options)
+    if query.edns is None:
+        return message
+    # Only now: what is told of errors makes no record leave the message, and padding needs its size.
+    more = answer.extended_errors if len(message) + len(answer.extended_errors) <= limit else b""
+    if exchange is not None and exchange.pads:
+        more += _padding(len(message) + len(more), limit=limit)
+    return _with_more(message, more, opt_size=OPT_SIZE + len(options), opt_end=len(message) - len(answer.signature))
+
+
+def _with_more(message: bytes, options: bytes, *, opt_size: int, opt_end: int) -> bytes:
+    """Return a message with more options in its OPT."""
+    opt_start = opt_end - opt_size
+    return message[:opt_start] + lengthened(message[opt_start:opt_end], options) + message[opt_end:]
+
+
+def _padding(size: int, *, limit: int) -> bytes:
+    """Return the option that brings a message of a size to a whole number of blocks, or to the limit."""
+    least = size + OPTION_HEADER.size
+    if least > limit:
+        return b""
+    padded = min(-(-least // PADDING_BLOCK) * PADDING_BLOCK, limit)
+    return write_option(OPTION_PADDING, bytes(padded - least))
+
+
+def write_error(packet: Salvage, rcode: int, *, exchange: Exchange | None = None) -> bytes:
     """Return an error response without records.
 
     Args:
         packet: what could be read of the query.
+        exchange: what is said in the OPT; None: nothing.
     """
-    opt = opt_for(packet.edns, rcode)
+    opt = opt_for(packet.edns, rcode, b"" if exchange is None else exchange.options)
     flags = QR | (packet.flags & _KEPT_FLAGS) | (rcode & _RCODE_MASK)
-    return _HEADER.pack(packet.id, flags, bool(packet.question), 0, 0, bool(opt)) + packet.question + opt
+    head = _HEADER.pack(packet.id, flags, bool(packet.question), 0, 0, bool(opt)) + packet.question
+    if exchange is not None and exchange.pads:
+        opt = lengthened(opt, _padding(len(head) + len(opt), limit=MAX_MESSAGE_SIZE))
+    return head + opt
 
 
 def _write_single(query: Query, rrset: RRset, flags: int, opt: bytes, *, limit: int) -> bytes:
@@ -151,7 +191,7 @@ class _Message:
     def _put_name(self, wire: bytes, position: int = 0) -> int:
         """Append the name at a position of uncompressed wire data; return the position behind it."""
         buffer, known = self._buffer, self._known
-        end = _name_end(wire, position)
+        end = name_end(wire, position)
         folded = wire[position:end].lower()
         start = position
         written: list[tuple[bytes, int]] = []
@@ -172,9 +212,3 @@ class _Message:
             if offset < POINTER_REACH:
                 known[suffix] = offset, hops
         return end
-
-
-def _name_end(wire: bytes, position: int) -> int:
-    while size := wire[position]:
-        position += size + 1
-    return position + 1

@@ -2,6 +2,7 @@
 
 control → worker                                worker → control
     Configure how to answer, whatever is asked for
+    Certify   who to be to TLS clients
     Load      a whole snapshot                      Applied   it answers from that generation; what it answered before
     Delta     the next generation                   Ready     its sockets are open
     Open      listen and answer                     Counters  every second, and when asked
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dnsd.core.policy import AnswerPolicy
 from dnsd.core.records import Snapshot
@@ -23,12 +25,39 @@ from dnsd.core.trace import Answered
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address
 
+KeyT = TypeVar("KeyT")
+
 
 @dataclass(frozen=True, slots=True)
 class Configure:
     """Answer by this policy; it comes before the first snapshot."""
 
     policy: AnswerPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Certify:
+    """Use this certificate for the TLS connections from now on; where there are any, it comes before `Open`."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fronts:
+    """Where a worker answers besides plain DNS, and whose word it takes for whom a client is.
+
+    Args:
+        tls: IP addresses and ports for DNS over TLS.
+        https: those for DNS over HTTPS.
+        https_path: where queries are taken there.
+        proxies: networks whose members must send a PROXY header, on every address and transport.
+    """
+
+    tls: tuple[Address, ...] = ()
+    https: tuple[Address, ...] = ()
+    https_path: str = "/dns-query"
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +73,19 @@ class Open:
 
     Args:
         listen: IP addresses and ports.
+        fronts: the other addresses, which are for TCP alone.
         orphan_seconds: how long to go on answering after the control process has died.
     """
 
     listen: tuple[Address, ...]
+    fronts: Fronts = Fronts()
     tcp_limits: TcpLimits
     orphan_seconds: float
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All that is listened on."""
+        return (*self.listen, *self.fronts.tls, *self.fronts.https)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +147,7 @@ class Counters:
         send_errors: UDP answers that the kernel refused.
         tcp_open: TCP connections open now.
         tcp_accepted, tcp_refused, tcp_evicted, tcp_timed_out: see `TcpCounts`.
+        events: what else happened, by kind and by which of its outcomes: (`cookies`, `valid`).
         asked: the number of the last `Count` that the worker has seen; without meaning in a sum.
     """
 
@@ -123,14 +160,12 @@ class Counters:
     tcp_refused: int = 0
     tcp_evicted: int = 0
     tcp_timed_out: int = 0
+    events: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: int = 0
 
     def __add__(self, other: Counters) -> Counters:
-        queries = dict(self.queries)
-        for key, count in other.queries.items():
-            queries[key] = queries.get(key, 0) + count
         return Counters(
-            queries=queries,
+            queries=_sums(self.queries, other.queries),
             dropped=self.dropped + other.dropped,
             failures=self.failures + other.failures,
             send_errors=self.send_errors + other.send_errors,
@@ -139,4 +174,12 @@ class Counters:
             tcp_refused=self.tcp_refused + other.tcp_refused,
             tcp_evicted=self.tcp_evicted + other.tcp_evicted,
             tcp_timed_out=self.tcp_timed_out + other.tcp_timed_out,
+            events=_sums(self.events, other.events),
         )
+
+
+def _sums(one: Mapping[KeyT, int], other: Mapping[KeyT, int]) -> dict[KeyT, int]:
+    sums = dict(one)
+    for key, count in other.items():
+        sums[key] = sums.get(key, 0) + count
+    return sums
