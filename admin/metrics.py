@@ -19,12 +19,27 @@ PROPAGATION_BUCKETS_SECONDS = (
 )  # fmt: skip
 
 
+# What workers count besides queries, by kind: its metric, what that says, and the label of the outcomes.
+EVENTS = {
+    "tls_handshakes": ("dnsd_tls_handshakes", "Handshakes of DNS over TLS and HTTPS.", "result"),
+    "proxy_refused": ("dnsd_proxy_refused", "What came from a proxy without a good PROXY header.", "transport"),
+    "cookies": ("dnsd_cookies", "Queries with a COOKIE option.", "result"),
+    "rate_limited": ("dnsd_rate_limited", "Answers over UDP that were over the limit of a network.", "action"),
+    "tcp": ("dnsd_tcp_connections", "TCP connections, by what happened to them.", "event"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSample:
     """Every value that is exposed, at one instant.
 
     Args:
         queries: (transport, RCODE's name) → queries answered since the start.
+        events: (kind, one of `EVENTS`; outcome) → how often since the start.
+        dropped: packets that got no answer, such as responses; those over a limit are among the events.
+        failures: queries that met a fault of ours.
+        send_errors: answers over UDP that the kernel refused.
+        tcp_open: TCP connections that are open now.
         answer_generation: of the snapshot that every worker serves.
         store_revision, applied_revision: what the store holds, and what all live workers have applied.
         pool_members: (pool, state) → nodes.
@@ -41,6 +56,11 @@ class MetricsSample:
     """
 
     queries: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    events: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    dropped: int = 0
+    failures: int = 0
+    send_errors: int = 0
+    tcp_open: int = 0
     answer_generation: int
     store_revision: int
     applied_revision: int
@@ -92,6 +112,7 @@ class _SampleCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         sample = self._sample()
         yield from _answering(sample)
+        yield from _events(sample)
         yield from _pools(sample)
         yield from _drains(sample)
 
@@ -111,6 +132,19 @@ def _answering(sample: MetricsSample) -> Iterator[Metric]:
     yield _counter("dnsd_worker_restarts", "Answer workers that were replaced.", (), restarts.items())
     reloads = {(result,): count for result, count in sample.reloads.items()}
     yield _counter("dnsd_reloads", "Reloads of the configuration.", ("result",), reloads.items())
+
+
+def _events(sample: MetricsSample) -> Iterator[Metric]:
+    for name, text, count in (
+        ("dnsd_packets_dropped", "Packets that got no answer, such as responses.", sample.dropped),
+        ("dnsd_failures", "Queries that met a fault of ours and got SERVFAIL.", sample.failures),
+        ("dnsd_send_errors", "Answers over UDP that the kernel refused.", sample.send_errors),
+    ):
+        yield _counter(name, text, (), {(): count}.items())
+    yield _gauge("dnsd_tcp_connections_open", "TCP connections that are open.", sample.tcp_open)
+    for kind, (name, text, label) in EVENTS.items():
+        counts = {(outcome,): count for (of, outcome), count in sample.events.items() if of == kind}
+        yield _counter(name, text, (label,), counts.items())
 
 
 def _pools(sample: MetricsSample) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from admin.metrics import MetricsSample
 from dnsd.control.plane import ControlPlane
 from dnsd.core.selection import Member
 from dnsd.model.drain import Mode
+from dnsd.workers.messages import Counters
 
 # Every member of a pool is in one of them; unweighted: its weight is 0.
 MEMBER_STATES = ("serving", "drained", "unhealthy", "unweighted")
@@ -25,8 +26,14 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
     for owner, everyone in pools.items():
         members.update({(owner, state): 0 for state in MEMBER_STATES})
         members.update((owner, _state_of(member)) for member in everyone)
+    counters = plane.workers.counters()
     return MetricsSample(
-        queries=_queries(plane),
+        queries=_queries(counters),
+        events=counters.events | _connections(counters),
+        dropped=counters.dropped,
+        failures=counters.failures,
+        send_errors=counters.send_errors,
+        tcp_open=counters.tcp_open,
         answer_generation=plane.workers.applied_generation,
         store_revision=fleet.revision,
         applied_revision=plane.publisher.applied_revision,
@@ -53,6 +60,17 @@ def _state_of(member: Member) -> str:
     return "serving" if member.serving else "unweighted"
 
 
-def _queries(plane: ControlPlane) -> dict[tuple[str, str], int]:
-    counts = plane.workers.counters().queries
-    return {(transport, dns.rcode.to_text(dns.rcode.Rcode(rcode))): n for (transport, rcode), n in counts.items()}
+def _connections(counters: Counters) -> dict[tuple[str, str], int]:
+    return {
+        ("tcp", "accepted"): counters.tcp_accepted,
+        ("tcp", "refused"): counters.tcp_refused,
+        ("tcp", "evicted"): counters.tcp_evicted,
+        ("tcp", "timed_out"): counters.tcp_timed_out,
+    }
+
+
+def _queries(counters: Counters) -> dict[tuple[str, str], int]:
+    return {
+        (transport, dns.rcode.to_text(dns.rcode.Rcode(rcode))): count
+        for (transport, rcode), count in counters.queries.items()
+    }

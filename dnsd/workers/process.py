@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 
@@ -23,9 +24,11 @@ from dnsd.core.engine import Engine
 from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Delta, Snapshot
 from dnsd.errors import StartError
+from dnsd.transports.identity import Identity
 from dnsd.workers.channel import Channel
 from dnsd.workers.listeners import Listeners
-from dnsd.workers.messages import Applied, Configure, Count, Failed, Load, Open, Ready, Stop
+from dnsd.workers.messages import Applied, Certify, Configure, Count, Failed, Load, Open, Ready, Stop
+from dnsd.workers.ratewatch import RateWatch
 from dnsd.workers.takeover import until_retired
 from dnsd.workers.tally import Tally
 
@@ -48,6 +51,8 @@ class Worker:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._policy = DEFAULT_POLICY
+        self._rates: RateWatch | None = None
+        self._identity = Identity()
         self._listeners: Listeners | None = None
         self._order: Open | None = None
         self._tally = Tally()
@@ -91,6 +96,8 @@ class Worker:
                 self._load(snapshot)
             case Configure(policy):
                 self._configure(policy)
+            case Certify(certificate, key):
+                self._certify(certificate, key)
             case Open():
                 self._start_task(self._open(message))
             case Count(number):
@@ -110,10 +117,20 @@ class Worker:
         self._policy = policy
         if self._engine is not None:
             self._engine.configure(policy)
+        if self._rates is not None:
+            self._rates.configure(policy.rate_limit)
+
+    def _certify(self, certificate: bytes, key: bytes) -> None:
+        try:
+            self._identity.take(certificate, key)
+        except ssl.SSLError as error:  # the control process has tried it: nothing of it is expected here
+            _log.error("the certificate cannot be used: %s", error)
 
     def _load(self, snapshot: Snapshot) -> None:
         if self._engine is None:
             self._engine = Engine(snapshot, policy=self._policy, on_failure=self._log_failure)
+            self._rates = RateWatch(self._engine)
+            self._rates.configure(self._policy.rate_limit)
             gc.collect()
             self._channel.send(Applied(snapshot.generation, snapshot.revision))
         else:
@@ -132,7 +149,9 @@ class Worker:
         if self._engine is None:
             raise ValueError("told to open before the first snapshot")
         self._order = order
-        self._listeners = Listeners(self._engine, tcp_limits=order.tcp_limits)
+        self._listeners = Listeners(
+            self._engine, tcp_limits=order.tcp_limits, fronts=order.fronts, identity=self._identity
+        )
         try:
             await self._listeners.open(order.listen)
         except StartError as error:
@@ -140,6 +159,8 @@ class Worker:
             self._end(FAILED)
             return
         self._serving = True
+        if self._rates is not None:
+            self._rates.start()
         self._channel.send(Ready(os.getpid()))
         self._count_regularly()
 
@@ -173,7 +194,7 @@ class Worker:
         self._configure(replace(self._policy, stale=True))
         _let_go_of_output()
         # The connection stays open until this process ends: it tells the control process that nobody answers here.
-        self._successor = await until_retired(order.listen, seconds=order.orphan_seconds)
+        self._successor = await until_retired(order.addresses, seconds=order.orphan_seconds)
         self._end(DONE)
 
     def _start_task(self, work: Coroutine[None, None, None]) -> None:

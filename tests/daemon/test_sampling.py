@@ -42,6 +42,14 @@ async def test_every_value_is_that_of_the_present_state() -> None:
     assert found.drains_overdue == 0
     assert (found.store_revision, found.applied_revision, found.answer_generation) == (2, 1, 2)
     assert found.queries == {("udp", "NOERROR"): 7, ("tcp", "NXDOMAIN"): 2}
+    assert found.events == {
+        ("rate_limited", "dropped"): 4,
+        ("tcp", "accepted"): 9,
+        ("tcp", "refused"): 8,
+        ("tcp", "evicted"): 7,
+        ("tcp", "timed_out"): 6,
+    }
+    assert (found.dropped, found.failures, found.send_errors, found.tcp_open) == (1, 2, 3, 5)
     assert (found.store_up, found.state_age_seconds, found.reloads) == (True, 90.0, {"ok": 1})
 
 
