@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from dnsd.model.node import DEFAULT_WEIGHT, MAX_WEIGHT
+from dnsd.model.node import DEFAULT_WEIGHT, MAX_PORT, MAX_PRIORITY, MAX_WEIGHT
 from dnsd.model.times import format_instant, parse_instant
 
 ItemT = TypeVar("ItemT")
@@ -44,6 +44,10 @@ ModeName = Literal["normal", "draining", "maintenance"]
 HealthName = Literal["up", "down", "stale", "unknown"]
 MonitorName = Literal["none", "agent", "check"]
 TierName = Literal["serving", "unhealthy", "draining", "pool", "nodata", "servfail"]
+PoolTypeName = Literal["address", "srv", "svcb", "https"]
+
+Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
+Priority = Annotated[int, Field(ge=1, le=MAX_PRIORITY)]
 
 
 class Request(BaseModel):
@@ -174,6 +178,8 @@ class NodeRequest(Request):
     location: list[float] | None = Field(None, description="Latitude and longitude in degrees.")
     weight: int = Field(DEFAULT_WEIGHT, ge=0, le=MAX_WEIGHT)
     labels: dict[str, str] = {}
+    ports: dict[str, Port] = Field({}, description="By role: for pools whose records have a port.")
+    priority: Priority | None = Field(None, description="Of its records in pools whose records have one.")
     monitor: MonitorName = "agent"
 
 
@@ -199,6 +205,8 @@ class NodeInfo(Answer):
     monitor: MonitorName
     configured: bool
     roles: dict[str, RoleState]
+    ports: dict[str, int] = Field({}, description="By role: for pools whose records have a port.")
+    priority: int | None = Field(None, description="Of its records in pools whose records have one.")
     names: list[str] = Field(description="Its per-node names.")
     reported_at: Instant | None = None
     local_drains: list[str] = Field([], description="Roles that it has drained by itself, as it last reported.")
@@ -311,6 +319,7 @@ class PoolInfo(Answer):
     """GET /v1/pools/{owner}."""
 
     owner: str
+    type: PoolTypeName = Field("address", description="The records that it is answered with; address: A and AAAA.")
     role: str
     match: dict[str, str]
     ttl: int
@@ -321,7 +330,9 @@ class PoolInfo(Answer):
     serving: int
     total: int
     floor_ok: bool
-    answers: list[str] = Field(description="Every address that answers are made of now.")
+    answers: list[str] = Field(
+        description="Every address that answers are made of now; of pools of other types, the data of every record."
+    )
     members: list[PoolMember]
 
 
@@ -429,7 +440,7 @@ class ExplainedNode(Answer):
 
     node: str
     addresses: list[str]
-    answered: bool = Field(description="Its addresses are in the answers now.")
+    answered: bool = Field(description="Its addresses, or records that lead to them, are in the answers now.")
     reasons: list[str] = Field(description="Why it is in or out, in plain words; never empty.")
     matches: bool = Field(description="It has the pool's role, and the selector takes it.")
     mode: ModeName
@@ -448,6 +459,7 @@ class ExplainedPool(Answer):
     """What a pool answers from, and why."""
 
     owner: str
+    type: PoolTypeName = Field("address", description="The records that it is answered with; address: A and AAAA.")
     role: str
     match: dict[str, str]
     ttl: int

@@ -84,7 +84,8 @@ def answer_lines(explanation: Explanation) -> Iterator[str]:
 def pool_lines(pool: ExplainedPool) -> Iterator[str]:
     """Tell what a pool is and what it answers from, line by line."""
     match = "".join(f", {key} {value}" for key, value in pool.match.items())
-    yield f"pool {pool.owner}: role {pool.role}{match}; TTL {pool.ttl} s, at most {pool.max_answers} addresses"
+    kind, records = ("", "addresses") if pool.type == "address" else (f"type {pool.type}, ", "records")
+    yield f"pool {pool.owner}: {kind}role {pool.role}{match}; TTL {pool.ttl} s, at most {pool.max_answers} {records}"
     yield f"  {pool.text}"
     kept = "kept" if pool.floor_ok else "not kept"
     yield f"  {pool.serving} of {pool.total} serve; floor {pool.floor}, {kept}; when empty: {pool.when_empty}"

@@ -27,6 +27,7 @@ NODE_COLUMNS = (
 )
 POOL_COLUMNS = (
     Column("POOL"),
+    Column("TYPE"),
     Column("ROLE"),
     Column("SERVING", right=True),
     Column("TOTAL", right=True),
@@ -169,6 +170,7 @@ def _pool_row(pool: PoolInfo) -> tuple[str, ...]:
     back = "; ".join(f"{each.node}{_ramp(each.ramp)}" for each in pool.members if each.serving and each.ramp)
     return (
         pool.owner,
+        pool.type,
         pool.role,
         str(pool.serving),
         str(pool.total),

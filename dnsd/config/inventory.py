@@ -54,6 +54,7 @@ def check_nodes(
         if entry.good("id"):
             _check_id(entry, findings, lines=lines)
         _check_roles_of(entry, findings, roles=roles)
+        _check_ports(entry, findings)
         if entry.good("location"):
             _check_location(entry, findings)
         if entry.good("monitor") and entry.section.monitor == "check":
@@ -90,6 +91,15 @@ def _check_roles_of(entry: Entry[NodeSection], findings: Findings, *, roles: Seq
         findings.problem(entry.at("roles"), "bad-value", message="a node has at least one role")
 
 
+def _check_ports(entry: Entry[NodeSection], findings: Findings) -> None:
+    if not entry.good("ports", "roles"):
+        return
+    for role in entry.section.ports:
+        if role not in entry.section.roles:
+            message = f'the node does not have the role "{role}"{suggestion(role, known=entry.section.roles)}'
+            findings.problem(entry.at("ports", role), "bad-ports", message=message)
+
+
 def _check_location(entry: Entry[NodeSection], findings: Findings) -> None:
     location = entry.section.location
     if location is None:
@@ -124,7 +134,8 @@ def _node(entry: Entry[NodeSection], findings: Findings) -> Node | None:
     addresses = _addresses(entry, findings)
     if not entry.good("id"):
         return None
-    good = {name: getattr(section, name) for name in ("region", "cluster", "weight", "labels") if entry.good(name)}
+    plain = ("region", "cluster", "weight", "labels", "ports", "priority")
+    good = {name: getattr(section, name) for name in plain if entry.good(name)}
     location = section.location if entry.good("location") else None
     return Node(
         id=section.id,

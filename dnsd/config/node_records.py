@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings, suggestion
 from dnsd.config.locator import Path
-from dnsd.config.owner_names import qualified
+from dnsd.config.owner_names import absolute, qualified
 from dnsd.config.schema import NodeRecordSection
+from dnsd.config.zone_names import ZoneNames, origin_of
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec
 
@@ -27,21 +28,24 @@ class Template:
         path: of its `name` in the file.
         sample: the name of a made-up node, to tell without any whether the template's names lie in a zone.
         owners: folded names of the configured nodes; none where the template is faulty.
+        renders: names of nodes can be made by it.
     """
 
     spec: NodeRecordSpec
     path: Path
     sample: str
     owners: tuple[str, ...]
+    renders: bool = True
 
 
 def check_node_records(
-    entries: Sequence[Entry[NodeRecordSection]], nodes: Sequence[Node], findings: Findings
+    entries: Sequence[Entry[NodeRecordSection]], nodes: Sequence[Node], findings: Findings, *, zones: ZoneNames
 ) -> tuple[Template, ...]:
     """Return the templates; problems go to the findings.
 
     Args:
         nodes: those with a good id, each id once.
+        zones: what names may be relative to.
     """
     holders: dict[str, str] = {}
     templates: list[Template] = []
@@ -49,14 +53,14 @@ def check_node_records(
         if not entry.good("name"):
             continue
         renders = _check_fields(entry, findings)
-        sample = _sample(entry, findings)
-        if sample is None:
+        name = _absolute(entry, zones, findings)
+        sample = None if name is None else _sample(name, entry, findings)
+        if name is None or sample is None or not zones.check_inside(sample, entry, findings):
             continue
-        name = entry.section.name
         ttl = {"ttl": entry.section.ttl} if entry.good("ttl") else {}
-        spec = NodeRecordSpec(template=name if name.endswith(".") else name + ".", **ttl)
+        spec = NodeRecordSpec(template=name, **ttl)
         owners = _owners(spec, nodes if renders else (), entry.at("name"), findings, holders=holders)
-        templates.append(Template(spec, entry.at("name"), sample, owners))
+        templates.append(Template(spec, entry.at("name"), sample, owners, renders))
     return tuple(templates)
 
 
@@ -74,10 +78,22 @@ def _check_fields(entry: Entry[NodeRecordSection], findings: Findings) -> bool:
     return bool(fields) and not unknown
 
 
-def _sample(entry: Entry[NodeRecordSection], findings: Findings) -> str | None:
+def _absolute(entry: Entry[NodeRecordSection], zones: ZoneNames, findings: Findings) -> str | None:
+    """Return a template with its final dot, or None where it is not known which it is."""
+    origin = origin_of(entry, zones, findings)
+    if origin is None:
+        return None
+    try:
+        return absolute(entry.section.name, zone=origin.zone)
+    except ValueError as error:
+        findings.problem(entry.at("name"), "bad-name", message=str(error))
+        return None
+
+
+def _sample(name: str, entry: Entry[NodeRecordSection], findings: Findings) -> str | None:
     """Return the name of a made-up node, or None where the template makes no names."""
     try:
-        return qualified(_FIELD.sub("x", entry.section.name))
+        return qualified(_FIELD.sub("x", name))
     except ValueError as error:
         findings.problem(entry.at("name"), "bad-name", message=str(error))
         return None

@@ -14,7 +14,7 @@ from dnsd.config.owner_names import WILDCARD, qualified
 from dnsd.config.schema import ZoneSection
 from dnsd.core import names
 from dnsd.core.owners import why_not_overlay
-from dnsd.core.records import Zone
+from dnsd.core.records import ADDRESS_TYPES, Zone
 from dnsd.zonefile.zone import ZoneFile, nothing_of, read_zone
 
 # What `why_not_overlay` calls a name that no zone has.
@@ -35,9 +35,13 @@ class Zones:
     names: Mapping[bytes, Zone]
     complete: bool
 
-    def why_not(self, owner: str) -> tuple[str, str] | None:
-        """Return the id and message of why a name of the fleet certainly cannot stand where it is, if so."""
-        fault = why_not_overlay(self.names, names.from_text(owner))
+    def why_not(self, owner: str, *, types: frozenset[int] = ADDRESS_TYPES) -> tuple[str, str] | None:
+        """Return the id and message of why a name of the fleet certainly cannot stand where it is, if so.
+
+        Args:
+            types: of its records.
+        """
+        fault = why_not_overlay(self.names, names.from_text(owner), types=types)
         if fault and not self.complete and fault[0] != "clash":
             return None  # the zone whose name is not known may be the one that it stands in
         return fault
@@ -103,18 +107,33 @@ def _apex(entry: Entry[ZoneSection], findings: Findings) -> bytes | None:
     return names.from_text(name)
 
 
-def check_names(zones: Zones, findings: Findings, *, pools: Mapping[str, Path], templates: Sequence[Template]) -> None:
+@dataclass(frozen=True, slots=True)
+class PoolName:
+    """The owner of a pool.
+
+    Args:
+        path: of it in the file.
+        types: of the pool's records; none where they are not known.
+    """
+
+    path: Path
+    types: frozenset[int]
+
+
+def check_names(
+    zones: Zones, findings: Findings, *, pools: Mapping[str, PoolName], templates: Sequence[Template]
+) -> None:
     """Report names of the fleet that are outside the zones, hidden in them, or taken.
 
     Args:
-        pools: where each pool's owner stands in the file.
+        pools: by owner.
     """
     of_nodes = {owner for template in templates for owner in template.owners}
-    for owner, path in pools.items():
+    for owner, pool in pools.items():
         if owner in of_nodes:
             message = f"{owner} is the name of a node as well, by a [[node_record]] template"
-            findings.problem(path, "pool-is-node-name", message=message)
-        _check_name(owner, path, zones, findings)
+            findings.problem(pool.path, "pool-is-node-name", message=message)
+        _check_name(owner, pool.path, zones, findings, types=pool.types)
     for template in templates:
         made = template.owners or (template.sample,)
         if all((zones.why_not(owner) or ("",))[0] == OUTSIDE for owner in made):
@@ -125,7 +144,9 @@ def check_names(zones: Zones, findings: Findings, *, pools: Mapping[str, Path], 
             _check_name(owner, template.path, zones, findings)
 
 
-def _check_name(owner: str, path: Path, zones: Zones, findings: Findings) -> None:
-    fault = zones.why_not(owner)
+def _check_name(
+    owner: str, path: Path, zones: Zones, findings: Findings, *, types: frozenset[int] = ADDRESS_TYPES
+) -> None:
+    fault = zones.why_not(owner, types=types)
     if fault:
         findings.problem(path, fault[0], message=fault[1])

@@ -36,9 +36,7 @@ from dnsd.errors import InvalidRequest
 _FIRST_META = 128
 
 CLIENT_NOTE = "the client makes no difference: no pool of this version answers by who asks"
-TURN_NOTE = (
-    "a pool's addresses are in another order, or another choice, in each answer; every worker takes its own turns"
-)
+TURN_NOTE = "a pool's records are in another order, or another choice, in each answer; every worker takes its own turns"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dnsd.core.fleet import Fleet
 from dnsd.core.selection import Member, Selection, Tier, holds_floor
 from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Monitor, Node
-from dnsd.model.pool import PoolSpec, WhenEmpty
+from dnsd.model.pool import PoolSpec, PoolType, WhenEmpty
 from dnsd.model.report import Health
 from dnsd.model.times import format_duration, format_instant
 
@@ -112,6 +112,7 @@ class PoolReader:
         nodes += [self._other(pool, self.fleet.nodes[key], answered) for key in others[:MAX_OTHERS]]
         return ExplainedPool(
             owner=pool.owner,
+            type=pool.type.value,
             role=pool.role,
             match=dict(pool.match),
             ttl=pool.ttl,
@@ -135,10 +136,8 @@ class PoolReader:
         drains = self._drains(node, pool.role)
         reasons = [*self._drain_reasons(drains), *self._health_reasons(member, pool.role), *_weight_reasons(member)]
         reasons += answered.nonetheless(node)
-        if chosen and member.share_cap < 1:
-            reasons.append(f"comes back by a ramp: in at most {member.share_cap:.0%} of the answers now")
-        if chosen and len(answered.nodes) > pool.max_answers:
-            reasons.append(f"in turn with others: an answer has at most {pool.max_answers} addresses of a family")
+        if chosen:
+            reasons += _part_reasons(pool, member, count=len(answered.nodes))
         report = self.fleet.reports.get(node.id)
         return ExplainedNode(
             node=node.id,
@@ -161,7 +160,7 @@ class PoolReader:
         mode = self.fleet.mode_of(node.id, pool.role, now=self.now)
         drains = self._drains(node, pool.role)
         report = self.fleet.reports.get(node.id)
-        reasons = [*_mismatches(pool, node), *answered.nonetheless(node)]
+        reasons = [*self._mismatches(pool, node), *answered.nonetheless(node)]
         return ExplainedNode(
             node=node.id,
             addresses=list(node.addresses),
@@ -177,6 +176,16 @@ class PoolReader:
             share=None,
             drain_breaks_floor=None,
         )
+
+    def _mismatches(self, pool: PoolSpec, node: Node) -> Iterator[str]:
+        if pool.role not in node.roles:
+            yield f"not of the role {pool.role}: it has {', '.join(node.roles)}"
+        for key, wanted, has in pool.mismatches(node):
+            there = f"is {has}" if has is not None else "is not set"
+            yield f"not selected: its {key} {there}, and the pool wants {wanted}"
+        unnamed = self.fleet.why_unnamed(pool, node)
+        if unnamed is not None and pool.role in node.roles:
+            yield f"cannot be pointed to: {unnamed}"
 
     def _drains(self, node: Node, role: str) -> list[Drain]:
         drains = self.fleet.drains_of(node.id)
@@ -247,12 +256,19 @@ def _weight_reasons(member: Member) -> Iterator[str]:
         yield "its weight is 0: it is never answered"
 
 
-def _mismatches(pool: PoolSpec, node: Node) -> Iterator[str]:
-    if pool.role not in node.roles:
-        yield f"not of the role {pool.role}: it has {', '.join(node.roles)}"
-    for key, wanted, has in pool.mismatches(node):
-        there = f"is {has}" if has is not None else "is not set"
-        yield f"not selected: its {key} {there}, and the pool wants {wanted}"
+def _part_reasons(pool: PoolSpec, member: Member, *, count: int) -> Iterator[str]:
+    """Tell what keeps a node that is answered from being in all answers, or from its full part in them.
+
+    Args:
+        count: of all nodes that are answered.
+    """
+    if member.share_cap < 1 and pool.type is PoolType.SRV:
+        yield f"comes back by a ramp: its record has {member.share_cap:.0%} of its weight now"
+    elif member.share_cap < 1:
+        yield f"comes back by a ramp: in at most {member.share_cap:.0%} of the answers now"
+    if count > pool.max_answers:
+        records = "addresses of a family" if pool.type is PoolType.ADDRESS else "records"
+        yield f"in turn with others: an answer has at most {pool.max_answers} {records}"
 
 
 def _tier_text(pool: PoolSpec, selection: Selection, fallback: PoolSpec | None) -> str:

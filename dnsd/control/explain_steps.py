@@ -12,13 +12,13 @@ import dns.rdatatype
 
 from dnsd.api.schemas import ExplainedStep
 from dnsd.core.answer import Answer, Kind
-from dnsd.core.constants import AAAA, ANY, CNAME, DNAME, NXDOMAIN, A
+from dnsd.core.constants import ANY, CNAME, DNAME, NXDOMAIN
 from dnsd.core.fleet import Fleet
 from dnsd.core.limits import MAX_ALIASES
 from dnsd.core.lookup import look_up
-from dnsd.core.records import Snapshot, Zone
-
-_ADDRESS_TYPES = frozenset({A, AAAA, ANY})
+from dnsd.core.records import ADDRESS_TYPES, Snapshot, Zone
+from dnsd.core.services import types_of
+from dnsd.model.pool import PoolSpec, PoolType
 
 
 def name_text(name: bytes) -> str:
@@ -97,14 +97,10 @@ def _existing(snapshot: Snapshot, fleet: Fleet, name: bytes, qtype: int, found: 
     text = name_text(source_name)
     by = "" if found.wildcard is None else f"synthesised from the wildcard {text}: "
     outcome = {Kind.DATA: "data", Kind.NODATA: "nodata", Kind.FAILED: "failed"}[found.kind]
-    if qtype in _ADDRESS_TYPES and text in fleet.pools:
-        said = {
-            "data": "a pool, with addresses to answer",
-            "nodata": f"a pool without {kind} records to answer (NODATA)",
-            "failed": "a pool that answers SERVFAIL while it is empty",
-        }[outcome]
+    if _is_of_pool(fleet.pools.get(text), qtype, outcome):
+        said = _of_pool(fleet.pools[text], qtype, kind)[outcome]
         return _step(name, found, source="pool", outcome=outcome, said=by + said, pool=text)
-    node = _node_named(fleet, text) if qtype in _ADDRESS_TYPES else None
+    node = _node_named(fleet, text) if qtype in ADDRESS_TYPES or qtype == ANY else None
     if node is not None:
         has = "its addresses" if outcome == "data" else f"it has no {kind} address (NODATA)"
         said = f"the own name of node {node}, which no drain changes: {has}"
@@ -116,6 +112,25 @@ def _existing(snapshot: Snapshot, fleet: Fleet, name: bytes, qtype: int, found: 
     else:
         said = f"{kind} records of the zone file"
     return _step(name, found, source="zone", outcome=outcome, said=by + said)
+
+
+def _is_of_pool(pool: PoolSpec | None, qtype: int, outcome: str) -> bool:
+    if pool is None:
+        return False
+    # A pool that points to its nodes is explained as well to those who forget to ask for its type.
+    return qtype == ANY or qtype in types_of(pool) or (qtype in ADDRESS_TYPES and outcome == "nodata")
+
+
+def _of_pool(pool: PoolSpec, qtype: int, kind: str) -> dict[str, str]:
+    """Return what there is to say of a pool, by the outcome."""
+    data = "addresses" if pool.type is PoolType.ADDRESS else f"{pool.type.value.upper()} records"
+    asked = qtype == ANY or qtype in types_of(pool)
+    none = f"a pool without {kind} records to answer (NODATA)"
+    return {
+        "data": f"a pool, with {data} to answer",
+        "nodata": none if asked else f"a pool that is answered with {data}, and has no {kind} records (NODATA)",
+        "failed": "a pool that answers SERVFAIL while it is empty",
+    }
 
 
 def _rrsets_at(snapshot: Snapshot, zone: Zone | None, name: bytes) -> bool:

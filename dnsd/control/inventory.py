@@ -224,6 +224,9 @@ def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Nod
     if request.monitor == Monitor.CHECK.value:
         raise InvalidRequest("this version has no active checks: use agent or none", field="monitor")
     _check_sizes(request)
+    for role in request.ports:
+        if role not in request.roles:
+            raise InvalidRequest(f"the node does not have the role {role!r}", field="ports")
     try:
         addresses = tuple(dict.fromkeys(canonical_address(text) for text in request.addresses))
     except ValueError as error:
@@ -237,6 +240,8 @@ def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Nod
         location=_location(request.location),
         weight=request.weight,
         labels=dict(request.labels),
+        ports=dict(request.ports),
+        priority=request.priority,
         monitor=Monitor(request.monitor),
     )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 
 from dnsd.api.schemas import DrainInfo, HistoryInfo, ModeName, NodeInfo, PoolInfo, PoolMember, RampInfo, RoleState
-from dnsd.core.compile import FAMILIES
 from dnsd.core.fleet import Fleet
 from dnsd.core.names import from_text
 from dnsd.core.selection import Selection, holds_floor
+from dnsd.core.services import TYPES
 from dnsd.errors import UnknownNode, UnknownPool
 from dnsd.model.drain import Drain, Mode, ramp_of
 from dnsd.model.node import Node
@@ -55,6 +58,8 @@ def node_info(fleet: Fleet, node: Node, *, now: float) -> NodeInfo:
         labels=dict(node.labels),
         monitor=node.monitor.value,
         configured=node.configured,
+        ports=dict(node.ports),
+        priority=node.priority,
         roles=roles,
         names=list(fleet.names_of(node.id)),
         reported_at=report.received_at if report else None,
@@ -125,6 +130,7 @@ def pool_info(fleet: Fleet, pool: PoolSpec, *, now: float) -> PoolInfo:
     selection = fleet.selection_of(pool.owner)
     return PoolInfo(
         owner=pool.owner,
+        type=pool.type.value,
         role=pool.role,
         match=dict(pool.match),
         ttl=pool.ttl,
@@ -153,16 +159,17 @@ def pool_info(fleet: Fleet, pool: PoolSpec, *, now: float) -> PoolInfo:
 
 
 def _answers(fleet: Fleet, pool: PoolSpec, selection: Selection) -> list[str]:
-    """Return every address that the answers are made of, as the overlay has it."""
+    """Return every address that the answers are made of, or the data of every record, as the overlay has it."""
     if not selection.members:
         return []
-    node = fleet.overlay[from_text(pool.owner)]
-    found: set[bytes] = set()
-    for _, rdtype in FAMILIES:
-        rrset = node.rrsets.get(rdtype)
-        if rrset is not None:
-            found.update(rrset.rdatas)
-    return [str(ip_address(packed)) for packed in sorted(found, key=lambda packed: (len(packed), packed))]
+    rrsets = fleet.overlay[from_text(pool.owner)].rrsets
+    found = {rdtype: set(rrsets[rdtype].rdatas) for rdtype in sorted(TYPES[pool.type]) if rdtype in rrsets}
+    return [_data_text(rdtype, rdata) for rdtype, rdatas in found.items() for rdata in sorted(rdatas)]
+
+
+def _data_text(rdtype: int, rdata: bytes) -> str:
+    kind = dns.rdatatype.RdataType.make(rdtype)
+    return dns.rdata.from_wire(dns.rdataclass.IN, kind, rdata, 0, len(rdata)).to_text()
 
 
 def history_info(entry: HistoryEntry) -> HistoryInfo:

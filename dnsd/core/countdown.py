@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dnsd.core.constants import AAAA, ANY, A
+from dnsd.core.constants import ANY
 from dnsd.core.records import RRset, ZoneNode
-
-ADDRESS_TYPES = (A, AAAA)
 
 # The least that a TTL is clipped to. 0 would have every client of every resolver come to us in the last second, and
 # until the next generation is there. Unit: seconds.
@@ -34,7 +32,7 @@ def served(node: ZoneNode, rrset: RRset, now: float) -> RRset:
     """Return an RRset of a pool as it is answered now, and take note of the answer where it names nodes."""
     if node.changes_at is not None:
         rrset = clipped(rrset, node.changes_at, now)
-    if node.trace is not None and rrset.rdtype in ADDRESS_TYPES:
+    if node.trace is not None and rrset.rdtype in node.pooled:
         node.trace.note(rrset.ttl, now)
     return rrset
 

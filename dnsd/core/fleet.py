@@ -173,6 +173,14 @@ class Fleet:
         """Say why a node cannot have its per-node names, or None where it can."""
         return self._names.why_not(node)
 
+    def why_unnamed(self, pool: PoolSpec, node: Node) -> str | None:
+        """Say why a pool's records cannot point to a node that is there, or None where they can."""
+        owner = None if pool.targets is None else pool.targets.owner_of(node)
+        if owner is None or self._names.holds(node.id, owner):
+            return pool.why_unnamed(node)
+        # They would lead to nobody, or to another node.
+        return f"it cannot have the name that they would point to: {self.clashes.get(owner, owner)}"
+
     @property
     def clashes(self) -> Mapping[str, str]:
         """Each per-node name that cannot be served, with the reason."""
@@ -311,8 +319,10 @@ class Fleet:
             self.nodes.pop(key, None)
             return
         self.nodes[key] = node
-        self._pools_of[key] = tuple(pool for pool in self.spec.pools if pool.selects(node))
         self._names.give(node, change)
+        self._pools_of[key] = tuple(
+            pool for pool in self.spec.pools if pool.selects(node) and self.why_unnamed(pool, node) is None
+        )
         self._refresh(key, now, change, dirty)
 
     def _refresh(self, key: str, now: float, change: OverlayChange, dirty: set[str]) -> None:

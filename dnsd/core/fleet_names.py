@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dnsd.core.compile import record_node
 from dnsd.core.fleet_change import OverlayChange
-from dnsd.core.names import from_text
+from dnsd.core.names import from_text, to_text
 from dnsd.core.owners import overlay_ancestors, why_not_overlay
 from dnsd.core.records import Overlay, Zone, ZoneNode
 from dnsd.model.node import Node
@@ -49,6 +49,14 @@ class NodeNames:
     def of(self, node: str) -> tuple[bytes, ...]:
         """Return the folded names of a node."""
         return self._names_of.get(node, ())
+
+    def holds(self, node: str, owner: str) -> bool:
+        """Say whether a name is a node's own.
+
+        Args:
+            owner: folded text, with its final dot.
+        """
+        return owner in map(to_text, self.of(node))
 
     def why_not(self, node: Node) -> str | None:
         """Say why a node cannot have its per-node names, or None where it can."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from dnsd.core.compile import addresses_of
+from dnsd.core.compile import contents
 from dnsd.core.selection import Member, Selection, Tier, select
 from dnsd.model.drain import Drain, Mode, effective_mode
 from dnsd.model.pool import PoolSpec, WhenEmpty
@@ -35,7 +35,7 @@ def modes_ahead(drains: Iterable[Drain], *, role: str, now: float) -> tuple[tupl
 def first_changes(
     spec: PoolSpec, pools: Mapping[str, PoolSpec], members_of: Callable[[str], Iterable[Member]]
 ) -> dict[int, float] | None:
-    """Return when the addresses that a pool answers with will first be others, by type; None: never, as far as known.
+    """Return when the records that a pool answers with will first be others, by type; None: never, as far as known.
 
     Its cost is that of one selection for each instant, up to the first ones that change something; where no member has
     an instant ahead, nothing but a look at each.
@@ -57,18 +57,18 @@ def first_changes(
 
     # While healthy nodes serve, only these come and go.
     of_healthy = {instant for each in chain[spec.owner] if each.health.serves for instant, _ in each.ahead}
-    everyone = addresses_of(each for members in chain.values() for each in members)
-    awaited = {rdtype for rdtype, addresses in everyone.items() if addresses}
+    everyone = tuple(each for members in chain.values() for each in members)
+    awaited = set(contents(spec, Selection(Tier.SERVING, everyone, spec)))
     selection = selection_at(float("-inf"))
-    present = addresses_of(selection.members)
+    present = contents(spec, selection)
     changes: dict[int, float] = {}
     for instant in instants:
         if selection.tier is Tier.SERVING and instant not in of_healthy:
             continue
         selection = selection_at(instant)
-        then = addresses_of(selection.members)
+        then = contents(spec, selection)
         for rdtype in tuple(awaited):
-            if then[rdtype] != present[rdtype]:
+            if then.get(rdtype) != present.get(rdtype):
                 changes[rdtype] = instant
                 awaited.discard(rdtype)
         if not awaited:

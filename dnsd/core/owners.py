@@ -1,19 +1,20 @@
 """Where pools and per-node names may stand in the zones, and how their nodes are made.
 
-It knows zones and owners. Which addresses a pool holds is the compiler's business.
+It knows zones and owners. Which records a pool holds is the compiler's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dnsd.core.constants import AAAA, CNAME, DNAME, A
+from dnsd.core.constants import AAAA, CNAME, DNAME, HTTPS, SRV, SVCB, A
 from dnsd.core.names import ROOT, ancestors, parent, to_text
-from dnsd.core.records import Answerable, Zone, ZoneNode
+from dnsd.core.records import ADDRESS_TYPES, Answerable, Zone, ZoneNode
 
-# The fleet's addresses would mix with the zone file's (A, AAAA), must not stand beside it (CNAME: RFC 1034 §3.6.2),
-# or would hide names of the fleet below it (DNAME: RFC 6672 §2.4).
-_CLASHING = {A: "A", AAAA: "AAAA", CNAME: "CNAME", DNAME: "DNAME"}
+# The fleet's records would mix with those of the zone file of the same type. No record stands beside a CNAME (RFC 1034
+# §3.6.2), and a DNAME would hide names of the fleet below it (RFC 6672 §2.4).
+_ALWAYS_CLASHING = frozenset({CNAME, DNAME})
+_NAMES = {A: "A", AAAA: "AAAA", SRV: "SRV", SVCB: "SVCB", HTTPS: "HTTPS", CNAME: "CNAME", DNAME: "DNAME"}
 
 
 def closest_zone(zones: Mapping[bytes, Zone], name: bytes) -> Zone | None:
@@ -32,12 +33,15 @@ def closest_zone(zones: Mapping[bytes, Zone], name: bytes) -> Zone | None:
         name = name[name[0] + 1 :]
 
 
-def why_not_overlay(zones: Mapping[bytes, Zone], owner: bytes) -> tuple[str, str] | None:
-    """Say why a name cannot carry addresses of the fleet.
+def why_not_overlay(
+    zones: Mapping[bytes, Zone], owner: bytes, *, types: frozenset[int] = ADDRESS_TYPES
+) -> tuple[str, str] | None:
+    """Say why a name cannot carry records of the fleet.
 
     Args:
         zones: by folded apex.
         owner: folded.
+        types: those of the records, among them A, AAAA, SRV, SVCB and HTTPS.
 
     Returns:
         A problem's id (`outside-zones`, `occluded`, `clash`) and one sentence; None: it can.
@@ -55,7 +59,8 @@ def why_not_overlay(zones: Mapping[bytes, Zone], owner: bytes) -> tuple[str, str
     if node.cut or (DNAME in node.rrsets and encloser != owner):
         return "occluded", _occluded(text, zone, encloser)
     if encloser == owner:
-        clashing = [name for rdtype, name in _CLASHING.items() if rdtype in node.rrsets]
+        unwelcome = (types | _ALWAYS_CLASHING) & node.rrsets.keys()
+        clashing = [name for rdtype, name in _NAMES.items() if rdtype in unwelcome]
         if clashing:
             return "clash", f"{text} has {' and '.join(clashing)} records in the zone {to_text(zone.apex)} already"
     return None
@@ -75,7 +80,7 @@ def merged_node(
         zones: by folded apex.
         owner: folded; `why_not_overlay` found nothing against it.
         rrsets: by type number.
-        fails: address questions get SERVFAIL.
+        fails: questions of the fleet's types get SERVFAIL.
     """
     zone = closest_zone(zones, owner)
     node = zone.nodes.get(owner) if zone is not None else None

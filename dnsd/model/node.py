@@ -11,6 +11,8 @@ from typing import Any
 
 DEFAULT_WEIGHT = 100
 MAX_WEIGHT = 1_000_000
+MAX_PORT = 65_535  # two bytes in every record that has one
+MAX_PRIORITY = 65_535  # the same
 
 # One DNS label (RFC 1035 §2.3.4) of letters, digits, hyphen and underscore: an id becomes part of a name, and of
 # a store's key, where "/" separates.
@@ -40,6 +42,8 @@ class Node:
         weight: its share in pools relative to others; 0: never served from a pool.
         location: latitude and longitude in degrees.
         labels: free text by key, for pool selectors.
+        ports: by role, 1 to 65535: where it is reached in pools whose records have a port.
+        priority: 1 to 65535, of its records in pools whose records have one, the lowest first; None: the pool's own.
         monitor: how its health is known.
         configured: declared in the server's configuration file rather than registered over the API.
     """
@@ -52,6 +56,8 @@ class Node:
     location: tuple[float, float] | None = None
     weight: int = DEFAULT_WEIGHT
     labels: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict)
+    priority: int | None = None
     monitor: Monitor = Monitor.AGENT
     configured: bool = False
 
@@ -71,12 +77,14 @@ class Node:
             "location": list(self.location) if self.location else None,
             "weight": self.weight,
             "labels": dict(self.labels),
+            "ports": dict(self.ports),
+            "priority": self.priority,
             "monitor": self.monitor.value,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Node:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote, or that of an earlier version."""
         location = data.get("location")
         return cls(
             id=data["id"],
@@ -87,6 +95,8 @@ class Node:
             location=(location[0], location[1]) if location else None,
             weight=data.get("weight", DEFAULT_WEIGHT),
             labels=dict(data.get("labels") or {}),
+            ports=dict(data.get("ports") or {}),
+            priority=data.get("priority"),
             monitor=Monitor(data.get("monitor", "agent")),
         )
 

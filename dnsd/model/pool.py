@@ -24,6 +24,15 @@ class WhenEmpty(enum.Enum):
     POOL = "pool"  # another pool, named beside it
 
 
+class PoolType(enum.Enum):
+    """Which records a pool is answered with."""
+
+    ADDRESS = "address"  # A and AAAA: the nodes' addresses
+    SRV = "srv"  # RFC 2782: a record for each node, which points to its own name
+    SVCB = "svcb"  # RFC 9460: the same
+    HTTPS = "https"  # RFC 9460: the same
+
+
 @dataclass(frozen=True, slots=True)
 class Floor:
     """The least that a pool must keep serving: a count of nodes, or a share of the pool's weight.
@@ -66,6 +75,23 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """How the nodes of a pool are to be spoken to, where its records say so.
+
+    Args:
+        port: 1 to 65535; None: the protocol's own, or each node's.
+        priority: of the records; the lowest is tried first. 0 only in SRV (in SVCB it would make an alias).
+        alpn: protocols as TLS names them, such as `h2` (RFC 9460 §7.1).
+        default_alpn: the protocol that the record's type implies is spoken as well.
+    """
+
+    port: int | None = None
+    priority: int = 0
+    alpn: tuple[str, ...] = ()
+    default_alpn: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSpec:
     """A pool as declared.
 
@@ -75,9 +101,13 @@ class PoolSpec:
         match: selector; `region` and `cluster` compare the node's own, any other key compares its label.
         ttl: seconds.
         floor: what the capacity guard keeps.
-        max_answers: the most addresses of one family in an answer.
+        max_answers: the most addresses of one family, or records that point to nodes, in an answer.
         when_empty: what to answer when no undrained node is left.
-        fallback: owner of the pool to answer from, where `when_empty` is `POOL`.
+        fallback: owner of the pool to answer from, where `when_empty` is `POOL`; it is of the same type.
+        type: the records that it is answered with.
+        service: what these say beside the target; for addresses nothing.
+        targets: the template of the names that they point to; addresses need none.
+        https: of a pool of addresses: the HTTPS record that stands beside them (RFC 9460 §9); None: there is none.
     """
 
     owner: str
@@ -88,10 +118,14 @@ class PoolSpec:
     max_answers: int = DEFAULT_MAX_ANSWERS
     when_empty: WhenEmpty = WhenEmpty.NODATA
     fallback: str | None = None
+    type: PoolType = PoolType.ADDRESS
+    service: Service = Service()
+    targets: NodeRecordSpec | None = None
+    https: Service | None = None
 
     def selects(self, node: Node) -> bool:
         """Say whether a node belongs to the pool by its inventory alone."""
-        return self.role in node.roles and not any(self.mismatches(node))
+        return self.role in node.roles and not any(self.mismatches(node)) and self.why_unnamed(node) is None
 
     def mismatches(self, node: Node) -> Iterator[tuple[str, str, str | None]]:
         """Yield each key of the selector that a node does not match, with what is wanted and what the node has."""
@@ -99,6 +133,21 @@ class PoolSpec:
             has = _value(node, key)
             if has != want:
                 yield key, want, has
+
+    def port_of(self, node: Node) -> int | None:
+        """Return the port at which a node is reached in the pool's role."""
+        return node.ports.get(self.role, self.service.port)
+
+    def why_unnamed(self, node: Node) -> str | None:
+        """Say why the pool's records cannot point to a node, or None where they can."""
+        if self.type is PoolType.ADDRESS:
+            return None
+        if self.targets is None or self.targets.owner_of(node) is None:
+            template = "" if self.targets is None else f" by the template {self.targets.template}"
+            return f"it has no name{template}"
+        if self.type is PoolType.SRV and self.port_of(node) is None:
+            return f"it has no port for the role {self.role}, and the pool has none for all"
+        return None
 
 
 def _value(node: Node, key: str) -> str | None:

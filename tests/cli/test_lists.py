@@ -73,9 +73,10 @@ def test_nodes_show_each_role(run: Run, server: FakeServer) -> None:
 def test_pools_say_who_is_out_and_why(run: Run, drained: FakeServer) -> None:
     """A pool's row has what serves, the floor, and the reason for each node that is out."""
     out = "edge-1: draining for ops; edge-2: draining for os-update"
+    head = "OUT".ljust(len(out))
     assert run("pools").stdout.splitlines() == [
-        f"POOL               ROLE  SERVING  TOTAL  FLOOR  KEPT  ANSWERS FROM  {'OUT':<{len(out)}}  COMING BACK",
-        f"edge.example.org.  edge        2      4      2  yes   serving       {out}  -",
+        f"POOL               TYPE     ROLE  SERVING  TOTAL  FLOOR  KEPT  ANSWERS FROM  {head}  COMING BACK",
+        f"edge.example.org.  address  edge        2      4      2  yes   serving       {out}  -",
     ]
 
 
@@ -92,9 +93,9 @@ def test_a_ramp_is_shown_with_the_node_with_its_pools_and_with_its_status(run: R
 def test_a_pool_that_another_one_stands_in_for_names_it(run: Run, server: FakeServer) -> None:
     """Where the answers come from another pool, the row says which."""
     server.tier = "pool"
-    assert run("pools").stdout.splitlines()[1].split()[6] == "pool:backup.example.org."
+    assert run("pools").stdout.splitlines()[1].split()[7] == "pool:backup.example.org."
     server.tier = "unhealthy"
-    assert run("pools").stdout.splitlines()[1].split()[6] == "unhealthy"
+    assert run("pools").stdout.splitlines()[1].split()[7] == "unhealthy"
 
 
 def test_drains_say_when_they_end(run: Run, drained: FakeServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dnsd.config.loading import load_settings
 from dnsd.config.settings import Endpoint, Settings
 from dnsd.core import constants, names
-from dnsd.model.pool import PoolSpec, WhenEmpty
+from dnsd.model.pool import PoolSpec, PoolType, WhenEmpty
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config.example.toml"
@@ -34,7 +34,7 @@ def test_the_example_listens_as_documented(example: Settings) -> None:
 
 
 def test_the_example_fleet_is_whole(example: Settings) -> None:
-    """Two regions, all roles, both families, a dozen nodes and ten pools; edge-1 is where the guide says."""
+    """Two regions, all roles, both families, a dozen nodes and eleven pools; edge-1 is where the guide says."""
     nodes = example.nodes.values()
     assert len(nodes) == 12
     assert {node.region for node in nodes} == {"eu", "us"}
@@ -42,11 +42,11 @@ def test_the_example_fleet_is_whole(example: Settings) -> None:
     edge = example.nodes["edge-1"]
     assert (edge.roles, edge.region, edge.addresses) == (("edge",), "eu", ("192.0.2.11", "2001:db8::11"))
     assert [spec.owner_of(edge) for spec in example.node_records] == ["edge-1.nodes.example.org."]
-    assert len(example.pools) == 10
+    assert len(example.pools) == 11
 
 
 def test_the_example_pools_show_every_setting(example: Settings) -> None:
-    """Each fallback but the default, labels, a small answer, and floors of both kinds are in use."""
+    """Each fallback, labels, a small answer, floors of both kinds, and records beside addresses are in use."""
 
     def size(pool: PoolSpec) -> int:
         return sum(pool.selects(node) for node in example.nodes.values())
@@ -58,6 +58,8 @@ def test_the_example_pools_show_every_setting(example: Settings) -> None:
     assert {pool.floor.share is None for pool in pools} == {True, False}
     assert any(pool.owner.startswith("*.") for pool in pools)
     assert all(size(pool) > 0 for pool in pools)
+    assert {pool.type for pool in pools} == {PoolType.ADDRESS, PoolType.SRV}
+    assert any(pool.https for pool in pools)
 
 
 def test_the_example_zones_show_every_kind_of_answer(example: Settings) -> None:

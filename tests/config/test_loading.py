@@ -13,8 +13,10 @@ from dnsd.cli.main import cli
 from dnsd.config.reload import needs_restart
 from dnsd.config.settings import Endpoint, Scope, Token
 from dnsd.core import names
+from dnsd.core.ratelimit import RateLimit
 from dnsd.model.node import Monitor
 from dnsd.model.pool import Floor, WhenEmpty
+from dnsd.transports.limits import TcpLimits
 from tests.config.files import GOOD_START, ZONE, load, write
 
 NODE = '[[node]]\nid = "n1"\naddresses = ["2001:DB8::0:1"]\nroles = ["edge"]\n'
@@ -35,6 +37,46 @@ def test_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD_START + '[drain]\nwarn_after = "90m"\n').warn_after_seconds == 5400.0
     assert set(settings.zones) == {names.from_text("example.org.")}
     assert [warning.rpartition(" ")[2] for warning in settings.warnings] == ["[store-forgets]"]
+
+
+def test_limits_have_their_defaults(tmp_path: Path) -> None:
+    """Answers are limited unless the file says otherwise, but for clients on the machine; TCP as its limits say."""
+    settings = load(tmp_path, GOOD_START + "[server]\nworkers = 1\n")
+    local = ("127.0.0.0/8", "::1/128")
+    assert settings.policy.rate_limit == RateLimit(responses_per_second=200, allow=local, starts_at=500)
+    assert settings.tcp == TcpLimits()
+
+
+def test_each_worker_has_its_part_of_the_rate_limit(tmp_path: Path) -> None:
+    """Rates are divided by the number of workers, networks are canonical, and 0 means none."""
+    text = "[server]\nworkers = 4\n[rate_limit]\nresponses_per_second = 10\ntotal_per_second = 100\nstarts_at = 20\n"
+    text += 'window = "5s"\nslip = 1\nipv4_prefix = 32\nipv6_prefix = 64\nallow = ["192.0.2.1", "2001:DB8:0::/48"]\n'
+    assert load(tmp_path, GOOD_START + text).policy.rate_limit == RateLimit(
+        responses_per_second=2.5,
+        total_per_second=25,
+        window_seconds=5,
+        slip=1,
+        ipv4_prefix=32,
+        ipv6_prefix=64,
+        allow=("192.0.2.1/32", "2001:db8::/48"),
+        starts_at=5,
+    )
+    assert load(tmp_path, GOOD_START + "[rate_limit]\nresponses_per_second = 0\n").policy.rate_limit is None
+
+
+def test_limits_on_tcp_are_those_of_the_file(tmp_path: Path) -> None:
+    """Each key has its field, and a default that would exceed a lower limit gives way to it."""
+    text = '[tcp]\nidle = "500s"\nconnections = 9\nconnections_per_client = 3\nevictable_after = "2s"\n'
+    text += "queries_per_connection = 5\nunsent_bytes = 2048\n"
+    assert load(tmp_path, GOOD_START + text).tcp == TcpLimits(
+        idle_seconds=500,
+        connections=9,
+        connections_per_client=3,
+        evictable_seconds=2,
+        queries_per_connection=5,
+        unsent_bytes=2048,
+    )
+    assert load(tmp_path, GOOD_START + "[tcp]\nconnections = 9\n").tcp.connections_per_client == 9
 
 
 def test_nodes_are_canonical(tmp_path: Path) -> None:
@@ -143,6 +185,7 @@ def test_what_a_reload_cannot_change_is_named(tmp_path: Path) -> None:
         tmp_path,
         GOOD_START
         + '[server]\nid = "x"\nlisten = ["127.0.0.1:5301"]\nworkers = 77\n[admin]\nlisten = "127.0.0.1:1"\n'
+        + '[tcp]\nidle = "5s"\n[https]\npath = "/q"\n[proxy]\nfrom = ["192.0.2.1"]\n'
         + '[store]\nurl = "sqlite:///x"\nprefix = "y"\nstate_file = "z"\n[drain]\ndefault_expiry = "1h"\n'
         + POOL,
     )
@@ -152,6 +195,9 @@ def test_what_a_reload_cannot_change_is_named(tmp_path: Path) -> None:
         "server.id",
         "server.listen",
         "server.workers",
+        "tcp",
+        "https.path",
+        "proxy",
         "admin.listen",
         "store.url",
         "store.prefix",

@@ -94,7 +94,18 @@ class FakeWorkers:
         self.on_progress()
 
     def counters(self) -> Counters:
-        return Counters(queries={("udp", 0): 7, ("tcp", 3): 2})
+        return Counters(
+            queries={("udp", 0): 7, ("tcp", 3): 2},
+            events={("rate_limited", "dropped"): 4},
+            dropped=1,
+            failures=2,
+            send_errors=3,
+            tcp_open=5,
+            tcp_accepted=9,
+            tcp_refused=8,
+            tcp_evicted=7,
+            tcp_timed_out=6,
+        )
 
 
 class BreakableStore(MemoryStore):

@@ -209,12 +209,14 @@ def test_a_gap_between_revisions_is_an_error() -> None:
 
 
 def test_a_node_that_leaves_a_pool_whose_answer_stays_is_withdrawn_all_the_same() -> None:
-    """The pool falls back to one that answers with the same address: no answer changes, but whom it names does."""
+    """The pool falls back to one with the same address: no record changes, but whom it names and what it tells do."""
     other = pool("other.example.org.", match={"region": "us"})
     spec = pool(match={"region": "eu"}, when_empty=WhenEmpty.POOL, fallback=other.owner)
     fleet = fleet_of([A, node("twin", "192.0.2.10", region="us")], [spec, other], [drain("a", starts_at=NOW + 10)])
+    before = fleet.overlay[overlay_name(EDGE)]
     change = fleet.tick(now=NOW + 10)
-    assert (change.put, change.withdrawn, change.empty) == ({}, [Withdrawal("a", "edge", 30, EDGE)], False)
+    assert (change.withdrawn, change.empty) == ([Withdrawal("a", "edge", 30, EDGE)], False)
+    assert {name: put.rrsets for name, put in change.put.items()} == {overlay_name(EDGE): before.rrsets}
 
 
 def test_who_returns_without_being_up_is_told_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from dnsd.model.drain import ALL_ROLES, Drain, Mode
-from dnsd.model.node import MAX_WEIGHT, Monitor, Node
+from dnsd.model.node import MAX_PORT, MAX_PRIORITY, MAX_WEIGHT, Monitor, Node
 from dnsd.model.report import Report
 from dnsd.model.state import Action, HistoryEntry
 from dnsd.model.times import to_milliseconds
@@ -43,6 +43,8 @@ nodes = st.builds(
     location=st.none() | st.tuples(st.floats(-90, 90), st.floats(-180, 180)),
     weight=st.integers(0, MAX_WEIGHT),
     labels=st.dictionaries(texts, texts, max_size=3),
+    ports=st.dictionaries(roles, st.integers(1, MAX_PORT), max_size=2),
+    priority=st.none() | st.integers(1, MAX_PRIORITY),
     monitor=st.sampled_from(Monitor),
 )
 

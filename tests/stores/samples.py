@@ -35,6 +35,8 @@ def a_node(node: str = "edge-1", *, weight: int = 100) -> Node:
         location=(52.5, 13.4),
         weight=weight,
         labels={"rack": "7"},
+        ports={"ingest": 1935},
+        priority=10,
     )
 
 
