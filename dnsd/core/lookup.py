@@ -9,7 +9,6 @@ from __future__ import annotations
 from dnsd.core.addresses import add_addresses, add_glue
 from dnsd.core.answer import Answer, Kind
 from dnsd.core.constants import (
-    AAAA,
     ANY,
     CNAME,
     DNAME,
@@ -20,7 +19,6 @@ from dnsd.core.constants import (
     REFUSED,
     SOA,
     YXDOMAIN,
-    A,
 )
 from dnsd.core.countdown import clipped_ttl, next_change, served
 from dnsd.core.limits import MAX_ALIASES
@@ -29,7 +27,6 @@ from dnsd.core.owners import closest_zone
 from dnsd.core.records import RRset, Snapshot, Zone, ZoneNode
 
 _WILDCARD = b"\x01*"
-_ADDRESS_QUESTIONS = frozenset({A, AAAA, ANY})
 
 
 def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None = None) -> Answer:
@@ -63,28 +60,25 @@ def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None =
 def _zone_for(snapshot: Snapshot, name: bytes, qtype: int) -> Zone | None:
     """Return the zone that answers for a name.
 
-    RFC 4035 §3.1.4.1: a DS is answered by the parent's side of a zone cut. Where the parent is not ours, or does not
-    know of the cut, the child says NODATA.
+    RFC 4035 §3.1.4.1: a DS is answered by the parent's side of a zone cut. Where the parent is not ours, or has no such
+    name at all, the child says NODATA: a name that exists is denied by nobody.
     """
     zone = closest_zone(snapshot.zones, name)
     if qtype != DS or zone is None or zone.apex != name or name == ROOT:
         return zone
     above = closest_zone(snapshot.zones, parent(name))
-    return above if above is not None and _is_cut(above.nodes.get(name)) else zone
-
-
-def _is_cut(node: ZoneNode | None) -> bool:
-    return node is not None and node.cut and node.occluded_by is None
+    node = None if above is None else above.nodes.get(name)
+    return above if node is not None and node.occluded_by is None else zone
 
 
 def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answer, now: float | None) -> bytes | None:
     """Add what a zone says of a name; return the name to go on with after an alias."""
     overlay, nodes = snapshot.overlay, zone.nodes
     answer.zone = zone
-    if qtype == DS and _is_cut(nodes.get(name)):
-        # The overlay is not asked: what it has at the child's apex is the child's.
+    if qtype == DS and (node := nodes.get(name)) is not None and node.occluded_by is None:
+        # The overlay is not asked: what it has at a child's apex is the child's, and it has no DS.
         answer.closest_encloser = name
-        return _take(nodes[name], name, qtype, answer, now)
+        return _take(node, name, qtype, answer, now)
     encloser = name
     while (node := overlay.get(encloser) or nodes.get(encloser)) is None:
         encloser = encloser[encloser[0] + 1 :]
@@ -111,7 +105,9 @@ def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answe
 
 def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer, now: float | None) -> bytes | None:
     """Add what a node holds for the question's type; return the target of an alias."""
-    if node.fails and qtype in _ADDRESS_QUESTIONS:
+    if node.trace is not None and (qtype in node.pooled or qtype == ANY):
+        answer.pool = node
+    if node.fails and (qtype in node.pooled or qtype == ANY):
         answer.fail()
         return None
     answer.authoritative = True

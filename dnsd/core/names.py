@@ -58,6 +58,13 @@ def labels(name: bytes) -> Iterator[bytes]:
         offset += 1 + size
 
 
+def name_end(wire: bytes, position: int = 0) -> int:
+    """Return the position behind the name that begins at a position of uncompressed wire data."""
+    while size := wire[position]:
+        position += size + 1
+    return position + 1
+
+
 def parent(name: bytes) -> bytes:
     """Return the name without its leftmost label; the root has no parent and must not be asked for."""
     return name[name[0] + 1 :]

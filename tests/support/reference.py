@@ -60,7 +60,7 @@ def _home(zones: dict[Name, Records], name: Name, qtype: str) -> Name | None:
     if qtype == "DS" and homes[-1] == name and len(homes) > 1:
         above = homes[-2]
         hidden = any(_hides(zones[above], above, suffix) for suffix in _suffixes(name) if suffix != name)
-        if _of(zones[above], name, "NS") and not hidden:
+        if _exists(zones[above], name) and not hidden:
             return above
     return homes[-1]
 
@@ -138,7 +138,7 @@ def _glue(zones: dict[Name, Records], apex: Name, cut: Name) -> set[Record]:
             glue |= set(_of(zones[apex], host, "A"))
         elif host[len(host) - len(apex) :] == apex:
             home = [suffix for suffix in _suffixes(host) if suffix in zones][-1]
-            glue |= set(_of(zones[home], host, "A"))
+            glue |= set(_of(zones[home], host, "A")) or _addresses(zones[home], home, host)
     return glue
 
 
@@ -146,7 +146,20 @@ def _useful(zones: dict[Name, Records], answer: list[Record]) -> set[Record]:
     """The addresses of the name servers that an answer names, from whichever zone each belongs to."""
     useful: set[Record] = set()
     for _, rdtype, host in answer:
-        if rdtype == "NS" and isinstance(host, tuple):
-            homes = [suffix for suffix in _suffixes(host) if suffix in zones]
-            useful |= set(_of(zones[homes[-1]], host, "A")) if homes else set()
+        homes = [suffix for suffix in _suffixes(host) if suffix in zones] if isinstance(host, tuple) else []
+        if rdtype == "NS" and isinstance(host, tuple) and homes:
+            useful |= _addresses(zones[homes[-1]], homes[-1], host)
     return useful
+
+
+def _addresses(records: Records, apex: Name, host: Name) -> set[Record]:
+    """A client's view of a host: wildcards count, and of what is hidden only the servers of a delegation."""
+    hidden = [suffix for suffix in _suffixes(host)[:-1] if _hides(records, apex, suffix)]
+    if _of(records, host, "NS") and host != apex:
+        hidden.append(host)
+    if hidden and (hidden[0], "NS", host) not in records:
+        return set()
+    if _exists(records, host):
+        return set(_of(records, host, "A"))
+    encloser = [suffix for suffix in _suffixes(host) if _exists(records, suffix)][-1]
+    return {(host, rdtype, rdata) for _, rdtype, rdata in _of(records, ("*", *encloser), "A")}
