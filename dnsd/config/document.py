@@ -22,14 +22,20 @@ from dnsd.config.schema import (
     REPEATED_TABLES,
     SINGLE_TABLES,
     AdminSection,
+    CookiesSection,
+    DohSection,
     DrainSection,
     HealthSection,
     NodeRecordSection,
     NodeSection,
     PoolSection,
+    ProxySection,
+    RateLimitSection,
     Section,
     ServerSection,
     StoreSection,
+    TcpSection,
+    TlsSection,
     TokenSection,
     TopSection,
     ZoneSection,
@@ -44,8 +50,10 @@ _EXPECTED = {
     "string_type": "should be text, in quotes",
     "int_type": "should be an integer",
     "float_type": "should be a number",
+    "bool_type": "should be true or false",
     "list_type": "should be a list, in brackets",
     "dict_type": "should be a table, in braces",
+    "model_type": "should be a table, in braces",
 }
 
 _SYNTAX_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -85,6 +93,12 @@ class Document:
 
     top: Entry[TopSection]
     server: Entry[ServerSection]
+    cookies: Entry[CookiesSection]
+    rate_limit: Entry[RateLimitSection]
+    tcp: Entry[TcpSection]
+    tls: Entry[TlsSection]
+    https: Entry[DohSection]
+    proxy: Entry[Section]
     admin: Entry[AdminSection]
     store: Entry[StoreSection]
     drain: Entry[DrainSection]
@@ -137,6 +151,12 @@ def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
     return Document(
         top=reader.entry(TopSection, top, (), known=tables),
         server=reader.entry(ServerSection, reader.table("server"), ("server",)),
+        cookies=reader.entry(CookiesSection, reader.table("cookies"), ("cookies",)),
+        rate_limit=reader.entry(RateLimitSection, reader.table("rate_limit"), ("rate_limit",)),
+        tcp=reader.entry(TcpSection, reader.table("tcp"), ("tcp",)),
+        tls=reader.entry(TlsSection, reader.table("tls"), ("tls",)),
+        https=reader.entry(DohSection, reader.table("https"), ("https",)),
+        proxy=reader.entry(ProxySection, reader.table("proxy"), ("proxy",)),
         admin=reader.entry(AdminSection, admin, ("admin",), known={"token"}),
         store=reader.entry(StoreSection, reader.table("store"), ("store",)),
         drain=reader.entry(DrainSection, reader.table("drain"), ("drain",)),

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
-from dnsd.config.schema import AdminSection, ServerSection
+from dnsd.config.schema import AdminSection, DohSection, ServerSection, TlsSection
 from dnsd.config.settings import Endpoint
 from dnsd.model.node import canonical_address
 
@@ -33,23 +33,37 @@ def parse_endpoint(text: str) -> Endpoint:
     return Endpoint(host, int(match[3]))
 
 
-def check_listen(server: Entry[ServerSection], findings: Findings) -> tuple[Endpoint, ...]:
-    """Return the addresses that DNS listens on; problems go to the findings."""
+def check_listen(
+    entry: Entry[ServerSection] | Entry[TlsSection] | Entry[DohSection],
+    findings: Findings,
+    *,
+    taken: Sequence[Endpoint] = (),
+) -> tuple[Endpoint, ...]:
+    """Return the addresses that DNS listens on in some way; problems go to the findings.
+
+    Args:
+        taken: those that it listens on in other ways.
+    """
     found: list[Endpoint] = []
-    for index, text in server.texts("listen"):
-        path = server.at("listen", index)
+    for index, text in entry.texts("listen"):
+        path = entry.at("listen", index)
         endpoint = _endpoint(text, path, findings)
         if endpoint is None:
             continue
         if endpoint.port == 0:
             message = "port 0 would give every worker and transport another port; name one"
             findings.problem(path, "bad-port", message=message)
-        if endpoint in found:
+        if endpoint in (*taken, *found):
             findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already")
         found.append(endpoint)
+    return tuple(found)
+
+
+def check_some_listen(server: Entry[ServerSection], findings: Findings) -> tuple[Endpoint, ...]:
+    """Return the addresses of `[server]`, where there must be one."""
     if server.good("listen") and not server.section.listen:
         findings.problem(server.at("listen"), "bad-value", message="name at least one address to listen on")
-    return tuple(found)
+    return check_listen(server, findings)
 
 
 def check_admin_listen(admin: Entry[AdminSection], tokens: Sequence[object], findings: Findings) -> Endpoint | None:

@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dnsd.config.answering import check_answering
 from dnsd.config.document import Document, Entry, parse_toml, read_document
 from dnsd.config.durations import check_duration
-from dnsd.config.endpoints import check_admin_listen, check_listen
+from dnsd.config.endpoints import check_admin_listen, check_some_listen
 from dnsd.config.findings import Findings
+from dnsd.config.fronts import check_fronts
 from dnsd.config.inventory import check_nodes, check_roles
 from dnsd.config.node_records import check_node_records
-from dnsd.config.pools import check_pools, declare_pools
+from dnsd.config.pools import check_pools, declare_pools, pool_names
 from dnsd.config.schema import ServerSection
+from dnsd.config.services import Templates
 from dnsd.config.settings import Settings
 from dnsd.config.store import check_min_replicas, check_state_file, check_store, check_store_files
+from dnsd.config.tcp import check_tcp
 from dnsd.config.tokens import check_tokens
 from dnsd.config.zone_files import check_names, read_zones
+from dnsd.config.zone_names import zone_names
 from dnsd.core import names
 from dnsd.errors import ConfigurationError
 from dnsd.model.node import HOLDER, NODE_ID, Node
@@ -64,10 +69,16 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
         stale_after = check_duration(text, place, findings, least_seconds=LEAST_STALENESS_SECONDS)
     store_url = check_store(document.store, findings, folder=folder)
     check_store_files(store_url, document.store, findings, folder=folder, starting=starting)
+    server_id = _server_id(document.server, findings)
+    listen = check_some_listen(document.server, findings)
+    workers = (document.server.section.workers if document.server.good("workers") else 0) or os.cpu_count() or 1
     return {
-        "server_id": _server_id(document.server, findings),
-        "listen": check_listen(document.server, findings),
-        "workers": (document.server.section.workers if document.server.good("workers") else 0) or os.cpu_count() or 1,
+        "server_id": server_id,
+        "listen": listen,
+        **check_fronts(document, findings, folder=folder, listen=listen),
+        "workers": workers,
+        "policy": check_answering(document, findings, folder=folder, server_id=server_id, workers=workers),
+        "tcp": check_tcp(document.tcp, findings),
         "admin_listen": check_admin_listen(document.admin, document.tokens, findings),
         "tokens": check_tokens(document.tokens, findings),
         "store_url": store_url,
@@ -83,15 +94,18 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
 def _check_fleet(document: Document, findings: Findings, *, folder: Path) -> dict[str, Any]:
     """Return the fields of `Settings` that are about zones, nodes and pools, without what is faulty."""
     roles = check_roles(document.top, findings)
-    nodes = _by_id(check_nodes(document.nodes, findings, roles=roles))
-    templates = check_node_records(document.node_records, tuple(nodes.values()), findings)
-    declared = declare_pools(document.pools, findings)
-    pools = check_pools(declared, findings, roles=roles, nodes=tuple(nodes.values()))
+    made = check_nodes(document.nodes, findings, roles=roles)
+    nodes = _by_id(made)
+    zone_index = zone_names(document.zones)
+    templates = check_node_records(document.node_records, tuple(nodes.values()), findings, zones=zone_index)
+    declared = declare_pools(document.pools, findings, zones=zone_index)
+    whole = _by_id([node for node, entry in zip(made, document.nodes, strict=True) if not entry.faulty])
+    targets = Templates(templates, declared=len(document.node_records))
+    pools = check_pools(declared, findings, roles=roles, nodes=tuple(whole.values()), templates=targets)
     owners = {*declared.by_owner, *(owner for template in templates for owner in template.owners)}
     fleet_names = frozenset(names.from_text(owner) for owner in owners)
     zones = read_zones(document.zones, findings, folder=folder, fleet_names=fleet_names)
-    pool_paths = {owner: entry.at("name") for owner, entry in declared.by_owner.items()}
-    check_names(zones, findings, pools=pool_paths, templates=templates)
+    check_names(zones, findings, pools=pool_names(declared, pools), templates=templates)
     return {
         "roles": roles,
         "zones": zones.served,

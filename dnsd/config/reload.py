@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dnsd.config.settings import Settings
 
-# The key in the file, and the field of `Settings` that holds it.
+# The key or table in the file, and the field of `Settings` that holds it.
 _FIXED = (
     ("server.id", "server_id"),
     ("server.listen", "listen"),
     ("server.workers", "workers"),
+    ("tcp", "tcp"),
+    ("tls.listen", "tls_listen"),
+    ("https.listen", "https_listen"),
+    ("https.path", "https_path"),
+    ("proxy", "proxies"),
     ("admin.listen", "admin_listen"),
     ("store.url", "store_url"),
     ("store.prefix", "store_prefix"),

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from dnsd.model.node import DEFAULT_WEIGHT, MAX_WEIGHT
+from dnsd.model.node import DEFAULT_WEIGHT, MAX_PORT, MAX_PRIORITY, MAX_WEIGHT
 from dnsd.model.pool import (
     DEFAULT_MAX_ANSWERS,
     DEFAULT_NODE_RECORD_TTL_SECONDS,
@@ -35,6 +35,11 @@ MAX_REPLICAS = 64
 
 # More addresses than this fit in no answer: 28 bytes each for AAAA, 65 535 in all (RFC 1035 §4.2.2).
 MAX_MAX_ANSWERS = 2_000
+
+
+# Figures above these are slips of the pen. Unit: answers per second; queries.
+MAX_PER_SECOND = 10_000_000
+MAX_QUERIES_PER_CONNECTION = 1_000_000_000
 
 
 def _count_or_text(value: object) -> object:
@@ -58,6 +63,7 @@ def _known_version(value: int) -> int:
 
 Ttl = Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)]  # seconds
 Duration = Annotated[str, BeforeValidator(_duration_text)]
+Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 
 
 class Section(BaseModel):
@@ -81,12 +87,67 @@ class ServerSection(Section):
     id: str | None = None
     listen: list[str] = ["127.0.0.1:5353", "[::1]:5353"]
     workers: int = Field(0, ge=0, le=MAX_WORKERS)
+    nsid: str | None = None
+    version_bind: str = ""
+    id_server: bool = False
 
 
 class AdminSection(Section):
     """`[admin]`, without its tokens."""
 
     listen: str = "127.0.0.1:8053"
+
+
+class CookiesSection(Section):
+    """`[cookies]`."""
+
+    enabled: bool = True
+    secret_file: str | None = None
+    require: bool = False
+
+
+class RateLimitSection(Section):
+    """`[rate_limit]`."""
+
+    responses_per_second: int = Field(200, ge=0, le=MAX_PER_SECOND)
+    total_per_second: int = Field(0, ge=0, le=MAX_PER_SECOND)
+    window: Duration = "2s"
+    slip: int = Field(2, ge=0, le=10)
+    ipv4_prefix: int = Field(24, ge=8, le=32)
+    ipv6_prefix: int = Field(56, ge=32, le=128)
+    allow: list[str] = ["127.0.0.0/8", "::1/128"]
+    starts_at: int = Field(500, ge=0, le=MAX_PER_SECOND)
+
+
+class TcpSection(Section):
+    """`[tcp]`."""
+
+    idle: Duration = "10s"
+    connections: int = Field(500, ge=1, le=65_536)
+    connections_per_client: int = Field(50, ge=1, le=65_536)
+    evictable_after: Duration = "1s"
+    queries_per_connection: int = Field(10_000, ge=1, le=MAX_QUERIES_PER_CONNECTION)
+    unsent_bytes: int = Field(65_536, ge=1_024, le=1_048_576)
+
+
+class TlsSection(Section):
+    """`[tls]`."""
+
+    listen: list[str] = []
+    certificate: str | None = None
+    key: str | None = None
+
+
+class DohSection(Section):
+    """`[https]`."""
+
+    listen: list[str] = []
+    path: str = "/dns-query"
+
+
+# `[proxy]`; made so because its one key, `from`, is a word of Python's.
+_PROXY_KEYS: dict[str, Any] = {"from": (list[str], [])}
+ProxySection = create_model("ProxySection", __base__=Section, **_PROXY_KEYS)
 
 
 class StoreSection(Section):
@@ -129,6 +190,8 @@ class NodeSection(Section):
     location: list[float] | None = None
     weight: int = Field(DEFAULT_WEIGHT, ge=0, le=MAX_WEIGHT)
     labels: dict[str, str] = {}
+    ports: dict[str, Port] = {}
+    priority: Annotated[int, Field(ge=1, le=MAX_PRIORITY)] | None = None
     monitor: Literal["none", "agent", "check"] = "none"
 
 
@@ -136,19 +199,36 @@ class NodeRecordSection(Section):
     """`[[node_record]]`."""
 
     name: str
+    zone: str | None = None
     ttl: Ttl = DEFAULT_NODE_RECORD_TTL_SECONDS
+
+
+class HttpsRecordSection(Section):
+    """`https` of a `[[pool]]`."""
+
+    alpn: list[str] = []
+    no_default_alpn: bool = False
+    port: Port | None = None
 
 
 class PoolSection(Section):
     """`[[pool]]`."""
 
     name: str
+    zone: str | None = None
+    type: Literal["address", "srv", "svcb", "https"] = "address"
     role: str
     match: dict[str, Any] = {}
     ttl: Ttl = DEFAULT_POOL_TTL_SECONDS
     floor: Annotated[Any, BeforeValidator(_count_or_text)] = 1
     max_answers: int = Field(DEFAULT_MAX_ANSWERS, ge=1, le=MAX_MAX_ANSWERS)
     when_empty: str = "nodata"
+    https: HttpsRecordSection | None = None
+    targets: str | None = None
+    port: Port | None = None
+    priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] | None = None
+    alpn: list[str] = []
+    no_default_alpn: bool = False
 
 
 class TopSection(Section):
@@ -161,6 +241,12 @@ class TopSection(Section):
 # The tables that stand once, and those that stand any number of times; `token` stands below `admin`.
 SINGLE_TABLES: dict[str, type[Section]] = {
     "server": ServerSection,
+    "cookies": CookiesSection,
+    "rate_limit": RateLimitSection,
+    "tcp": TcpSection,
+    "tls": TlsSection,
+    "https": DohSection,
+    "proxy": ProxySection,
     "admin": AdminSection,
     "store": StoreSection,
     "drain": DrainSection,

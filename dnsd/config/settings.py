@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Zone
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
+from dnsd.transports.limits import TcpLimits
 
 
 class Endpoint(NamedTuple):
@@ -51,6 +52,21 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Who the server is to clients of TLS and HTTPS; checked.
+
+    Args:
+        certificate: PEM, the server's own first.
+        key: PEM, not encrypted.
+        expires_at: instant.
+    """
+
+    certificate: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A configuration that passed every check.
 
@@ -62,6 +78,11 @@ class Settings:
         warn_after_seconds: the age at which a drain is overdue.
         min_replicas: how many replicas of the store must have a write before it is acknowledged.
         policy: how to answer, whatever is asked for.
+        tcp: what TCP clients may take of each worker.
+        tls_listen, https_listen: where DNS is answered over TLS and over HTTPS.
+        https_path: where queries are taken there.
+        certificate: for these two.
+        proxies: networks whose members must send a PROXY header.
         warnings: what is odd but serves.
     """
 
@@ -84,4 +105,10 @@ class Settings:
     warn_after_seconds: float = 86_400.0
     min_replicas: int = 0
     policy: AnswerPolicy = DEFAULT_POLICY
+    tcp: TcpLimits = field(default_factory=TcpLimits)
+    tls_listen: tuple[Endpoint, ...] = ()
+    https_listen: tuple[Endpoint, ...] = ()
+    https_path: str = ""
+    certificate: Certificate | None = None
+    proxies: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

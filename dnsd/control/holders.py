@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,13 @@ class Holder:
     worker: bool
 
 
-def holders_of(address: Address) -> list[Holder]:
-    """Return the processes that listen on exactly that address, over UDP or TCP, as far as we may see them."""
-    inodes = set(_inodes_of(address))
+def holders_of(address: Address, *, over_udp: bool = True) -> list[Holder]:
+    """Return the processes that listen on exactly that address, over UDP or TCP, as far as we may see them.
+
+    Args:
+        over_udp: False: only TCP matters there.
+    """
+    inodes = set(_inodes_of(address, ("tcp", "udp") if over_udp else ("tcp",)))
     if not inodes:
         return []
     links = {f"socket:[{inode}]" for inode in inodes}
@@ -46,16 +50,16 @@ def holders_of(address: Address) -> list[Holder]:
     ]
 
 
-def _inodes_of(address: Address) -> Iterator[str]:
+def _inodes_of(address: Address, transports: Iterable[str]) -> Iterator[str]:
     host, port = address
     parsed = ipaddress.ip_address(host)
     local = f"{_words(parsed.packed)}:{port:04X}"
     suffix = "6" if parsed.version == 6 else ""
-    for transport, state in _LISTENING.items():
+    for transport in transports:
         with suppress(OSError):  # a system without IPv6 has no such file
             for row in (PROC / "net" / f"{transport}{suffix}").read_text().splitlines()[1:]:
                 fields = row.split()
-                if fields[1] == local and fields[3] == state:
+                if fields[1] == local and fields[3] == _LISTENING[transport]:
                     yield fields[9]
 
 

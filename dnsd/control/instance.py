@@ -1,11 +1,11 @@
 """One control process per listen address, and how a new one follows one that has died.
 
-Owns the locks: an abstract Unix socket for each DNS listen address, which the kernel lets go of when its process ends,
+Owns the locks: an abstract Unix socket for each listen address, which the kernel lets go of when its process ends,
 however it ends. It must not know of workers of its own.
 
 The order of a start, which leaves no moment without an answer and none with a stale one after an acknowledgement:
 
-1. `acquire`: take the locks. Where the DNS addresses are still listened on, workers of a dead control process
+1. `acquire`: take the locks. Where the addresses are still listened on, workers of a dead control process
    (orphans) are behind it, or a foreign server. Orphans look for the lock every `LOOK_SECONDS`, so that they are given
    a few times that to say hello. A worker on the address that does not (it hangs) is killed; anybody else there is
    a foreign server.
@@ -23,7 +23,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -93,14 +93,16 @@ class _Orphan(asyncio.Protocol):
 
 
 class Instance:
-    """The claim of a control process on its DNS listen addresses.
+    """The claim of a control process on its listen addresses.
 
     Args:
-        listen: IP addresses and ports.
+        listen: IP addresses and ports that it answers on over UDP and TCP.
+        listen_tcp: those that it answers on over TCP alone, whatever is spoken there.
     """
 
-    def __init__(self, listen: Sequence[Address]) -> None:
-        self._listen = tuple((host, port) for host, port in listen)
+    def __init__(self, listen: Sequence[Address], listen_tcp: Sequence[Address] = ()) -> None:
+        # For each address, whether UDP matters there.
+        self._listen = dict.fromkeys(listen_tcp, False) | dict.fromkeys(listen, True)
         self._locks: list[asyncio.Server] = []
         self._orphans: set[_Orphan] = set()
         self._took_over = False
@@ -163,19 +165,28 @@ class Instance:
     async def _meet_orphans(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while taken := [address for address in self._listen if someone_listens(address)]:
+        while taken := [each for each, udp in self._listen.items() if someone_listens(each, over_udp=udp)]:
             waited = loop.time() - began
             if waited >= HELLO_SECONDS and self._orphans and not self._silent_holders():
                 return
             if waited >= FOREIGN_SECONDS:
                 if not self._kill_silent_workers():
-                    raise StartError(f"cannot listen on {address_text(taken[0])}: {_foreign(taken[0])} has the address")
+                    raise StartError(
+                        f"cannot listen on {address_text(taken[0])}: {self._foreign(taken[0])} has the address"
+                    )
                 began = loop.time()
             await asyncio.sleep(PROBE_SECONDS)
 
     def _silent_holders(self) -> list[Holder]:
         known = {orphan.pid for orphan in self._orphans}
-        return [holder for address in self._listen for holder in holders_of(address) if holder.pid not in known]
+        return [holder for address in self._listen for holder in self._holders(address) if holder.pid not in known]
+
+    def _holders(self, address: Address) -> list[Holder]:
+        return holders_of(address, over_udp=self._listen[address])
+
+    def _foreign(self, address: Address) -> str:
+        pids = sorted({holder.pid for holder in self._holders(address)})
+        return f"another program (pid {', '.join(map(str, pids))})" if pids else "another program"
 
     def _kill_silent_workers(self) -> bool:
         # The lock is ours: a worker on this very address has no control process, and if it hangs, it would come back
@@ -188,12 +199,7 @@ class Instance:
         return bool(silent)
 
 
-def _foreign(address: Address) -> str:
-    pids = sorted({holder.pid for holder in holders_of(address)})
-    return f"another program (pid {', '.join(map(str, pids))})" if pids else "another program"
-
-
-def _take_locks(addresses: Sequence[Address]) -> list[socket.socket]:
+def _take_locks(addresses: Iterable[Address]) -> list[socket.socket]:
     locks: list[socket.socket] = []
     try:
         for address in addresses:

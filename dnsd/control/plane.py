@@ -37,8 +37,10 @@ from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
 from dnsd.control.explain import Explainer, question_of
 from dnsd.control.follower import Follower
+from dnsd.control.fronts import fronts_of
 from dnsd.control.inventory import Inventory
 from dnsd.control.overdue import OverdueWatch
+from dnsd.control.policymaking import Policymaker
 from dnsd.control.publisher import Publisher
 from dnsd.control.recovery import Restoration
 from dnsd.control.statekeeper import StateKeeper
@@ -103,14 +105,16 @@ class ControlPlane:
         self.settings = settings
         self.store = store
         self.clock = clock
-        self.store_health = StoreHealth(
-            clock=clock,
-            steady=steady,
-            on_reach=self._store_reached,
-            heard_at=heard_at,
-        )
+        self.store_health = StoreHealth(clock=clock, steady=steady, on_reach=self._store_reached, heard_at=heard_at)
+        self._policymaker = Policymaker()
         self.hub = EventHub(revision=state.revision)
-        self.workers = WorkerPool(listen=settings.listen, count=settings.workers, on_progress=self._workers_progressed)
+        self.workers = WorkerPool(
+            listen=settings.listen,
+            count=settings.workers,
+            fronts=fronts_of(settings),
+            tcp_limits=settings.tcp,
+            on_progress=self._workers_progressed,
+        )
         self.publisher = Publisher(
             build_fleet(settings, state, now=clock(), hold=NO_HOLD if heard_at is None else Hold(heard_at)),
             self.workers,
@@ -216,7 +220,10 @@ class ControlPlane:
         self._configure_workers()
 
     def _configure_workers(self) -> None:
-        self.workers.configure(replace(self.settings.policy, stale=not self.store_health.readable))
+        policy = self._policymaker.complete(self.settings.policy, stale=not self.store_health.readable)
+        self.workers.configure(policy)
+        if (certificate := self.settings.certificate) is not None:
+            self.workers.certify(certificate.certificate, certificate.key)
 
     def _workers_progressed(self) -> None:
         self.publisher.workers_progressed()

@@ -31,7 +31,7 @@ from dnsd.errors import StartError
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address
 from dnsd.workers.channel import encode
-from dnsd.workers.messages import Counters, Load, Open
+from dnsd.workers.messages import Certify, Counters, Fronts, Load, Open
 from dnsd.workers.takeover import ORPHAN_SECONDS
 
 _log = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class WorkerPool:
 
     Args:
         listen: IP addresses and ports; each UDP and TCP.
+        fronts: where they answer besides plain DNS; with TLS or HTTPS among them, `certify` comes before `start`.
         count: number of workers, 1 or more.
         tcp_limits: for each worker.
         on_applied: told of each acknowledgement: slot, generation, revision; must not raise.
@@ -94,6 +95,7 @@ class WorkerPool:
         *,
         listen: Sequence[Address],
         count: int,
+        fronts: Fronts | None = None,
         tcp_limits: TcpLimits | None = None,
         on_applied: OnApplied | None = None,
         on_progress: Callable[[], None] | None = None,
@@ -102,7 +104,12 @@ class WorkerPool:
     ) -> None:
         # Plain tuples: a worker must be able to unpickle them without the modules of the configuration.
         addresses = tuple((host, port) for host, port in listen)
-        self._order = Open(listen=addresses, tcp_limits=tcp_limits or TcpLimits(), orphan_seconds=orphan_seconds)
+        self._order = Open(
+            listen=addresses,
+            fronts=fronts or Fronts(),
+            tcp_limits=tcp_limits or TcpLimits(),
+            orphan_seconds=orphan_seconds,
+        )
         self._slots = tuple(_Slot(number) for number in range(count))
         self._on_applied = on_applied
         self._on_progress = on_progress
@@ -110,6 +117,7 @@ class WorkerPool:
         self.answers = AnswerLog()
         self._snapshot = Snapshot(0, 0, {}, {})
         self._policy = DEFAULT_POLICY
+        self._certificate: Certify | None = None
         self._running = False
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -159,6 +167,18 @@ class WorkerPool:
             self._policy = policy
             for worker in self._workers:
                 worker.configure(policy)
+
+    def certify(self, certificate: bytes, key: bytes) -> None:
+        """Have every worker use a certificate for new TLS connections, those still to be started included.
+
+        Args:
+            certificate, key: PEM, checked.
+        """
+        order = Certify(certificate, key)
+        if order != self._certificate:
+            self._certificate = order
+            for worker in self._workers:
+                worker.certify(order)
 
     async def wait_applied(self, generation: int, *, timeout_seconds: float) -> bool:
         """Wait until no worker answers from an older generation.
@@ -294,6 +314,8 @@ class WorkerPool:
         # No await from here on: what is published next goes to this worker as well.
         slot.worker = worker
         worker.configure(self._policy)
+        if self._certificate is not None:
+            worker.certify(self._certificate)
         self._send_current(worker, encode(Load(self._snapshot)), within_seconds=LOAD_SECONDS)
 
     def _restart(self, slot: _Slot) -> None:

@@ -26,7 +26,7 @@ from dnsd.core.policy import AnswerPolicy
 from dnsd.core.trace import Answered
 from dnsd.errors import StartError
 from dnsd.workers.channel import Channel, encode
-from dnsd.workers.messages import Applied, Configure, Count, Counters, Failed, Open, Ready, Stop
+from dnsd.workers.messages import Applied, Certify, Configure, Count, Counters, Failed, Open, Ready, Stop
 
 _log = logging.getLogger(__name__)
 
@@ -148,6 +148,10 @@ class WorkerHandle:
     def configure(self, policy: AnswerPolicy) -> None:
         """Tell it how to answer."""
         self._send(encode(Configure(policy)))
+
+    def certify(self, order: Certify) -> None:
+        """Tell it who to be to TLS clients."""
+        self._send(encode(order))
 
     async def count(self) -> None:
         """Wait until `counters` tells of everything up to this call, or the worker has ended."""

@@ -71,7 +71,7 @@ async def _run(settings: Settings) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload.set)
 
     async with contextlib.AsyncExitStack() as stack:
-        instance = Instance(settings.listen)
+        instance = Instance(settings.listen, (*settings.tls_listen, *settings.https_listen))
         await instance.acquire()
         stack.push_async_callback(instance.release)
 
@@ -151,4 +151,7 @@ def _say_ready(plane: ControlPlane, admin: AdminServer, store: str) -> None:
         len(fleet.pools),
         len(fleet.nodes),
     )
+    for kind, endpoints in (("TLS", settings.tls_listen), ("HTTPS", settings.https_listen)):
+        if endpoints:
+            log.info("DNS over %s on %s", kind, ", ".join(endpoint.text for endpoint in endpoints))
     log.info("admin on http://%s, store %s at revision %d", admin.endpoint.text, store, plane.revision)

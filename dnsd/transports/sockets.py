@@ -85,13 +85,17 @@ def open_tcp(address: Address) -> socket.socket:
     return sock
 
 
-def someone_listens(address: Address) -> bool:
+def someone_listens(address: Address, *, over_udp: bool = True) -> bool:
     """Say whether any process has the address, over UDP or TCP, even one that would share it.
+
+    Args:
+        over_udp: False: only TCP matters there.
 
     Raises:
         StartError: the address cannot be used at all (not local, or a privileged port).
     """
-    for kind, label in ((socket.SOCK_DGRAM, "UDP"), (socket.SOCK_STREAM, "TCP")):
+    kinds = ((socket.SOCK_DGRAM, "UDP"), (socket.SOCK_STREAM, "TCP"))
+    for kind, label in kinds if over_udp else kinds[1:]:
         with socket.socket(family_of(address[0]), kind) as probe:
             if kind is socket.SOCK_STREAM:
                 # Over TCP it looks past connections in TIME-WAIT, yet not past a listening socket.

@@ -1,4 +1,4 @@
-"""All TCP connections of a worker: who may connect, who must make room, who was idle too long.
+"""All connections of a worker, whatever is said on them: who may connect, who must make room, who was idle too long.
 
 Owns listening sockets and the order of connections by their last activity. It must not know what is said on them.
 """
@@ -8,10 +8,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dnsd.core.via import Transport, Via
+from dnsd.transports.conversation import Connection
+from dnsd.transports.introduction import Introduction, Successor
 from dnsd.transports.limits import TcpLimits
+from dnsd.transports.proxy import Proxies
 from dnsd.transports.responder import Responder
 from dnsd.transports.sockets import TCP_BACKLOG
 from dnsd.transports.tcp import TcpConnection
@@ -46,16 +50,18 @@ class TcpService:
     Args:
         responder: answers each message.
         limits: see `TcpLimits`.
+        proxies: who must say for whom it connects; None: nobody.
     """
 
-    def __init__(self, responder: Responder, *, limits: TcpLimits) -> None:
+    def __init__(self, responder: Responder, *, limits: TcpLimits, proxies: Proxies | None = None) -> None:
         self.counts = TcpCounts()
         self._responder = responder
         self._limits = limits
+        self._proxies = proxies
         self._via = Via(Transport.TCP, idle_seconds=limits.idle_seconds)
         self._servers: list[asyncio.Server] = []
         # The one that is idle longest comes first: with it, time-outs and making room need no search.
-        self._last_active: OrderedDict[TcpConnection, float] = OrderedDict()
+        self._last_active: OrderedDict[Connection, float] = OrderedDict()
         self._per_client: Counter[str | bytes] = Counter()
         self._sweep: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
@@ -65,10 +71,14 @@ class TcpService:
         """How many connections are open now."""
         return len(self._last_active)
 
-    async def start(self, sock: socket.socket) -> None:
-        """Accept connections of a socket from `open_tcp`; the service closes it."""
+    async def start(self, sock: socket.socket, make: Successor | None = None) -> None:
+        """Accept connections of a socket from `open_tcp`; the service closes it.
+
+        Args:
+            make: makes what is said on a connection; None: DNS over TCP.
+        """
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._new_connection, sock=sock, backlog=TCP_BACKLOG)
+        server = await loop.create_server(self._factory(make or self._plain), sock=sock, backlog=TCP_BACKLOG)
         self._servers.append(server)
         if self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._close_idle)
@@ -94,12 +104,12 @@ class TcpService:
                     connection.abort()
                 await asyncio.sleep(0)
 
-    def opened(self, connection: TcpConnection) -> bool:
+    def opened(self, connection: Connection) -> bool:
         """See `ConnectionKeeper.opened`."""
-        key = client_key(connection.client)
+        key = client_key(connection.client)  # empty while it is not known: then it is one among all, and of no client
         # RFC 7766 §6.2.3: the idle period may vary with the resources. So a new connection gets in, and whoever holds
         # others open without asking loses them first.
-        if self._per_client[key] >= self._limits.connections_per_client:
+        if key and self._per_client[key] >= self._limits.connections_per_client:
             idle = self._idle_longest_of(key)
             if idle is None:
                 self.counts.refused += 1
@@ -107,29 +117,36 @@ class TcpService:
             self._evict(idle)
         elif len(self._last_active) >= self._limits.connections:
             self._evict(next(iter(self._last_active)))
-        self.counts.accepted += 1
+        if key:  # else it counts when it is known whose it is
+            self.counts.accepted += 1
         self._per_client[key] += 1
         self._last_active[connection] = asyncio.get_running_loop().time()
         self._emptied.clear()
         return True
 
-    def active(self, connection: TcpConnection) -> None:
+    def active(self, connection: Connection) -> None:
         """See `ConnectionKeeper.active`."""
         if connection in self._last_active:
             self._last_active[connection] = asyncio.get_running_loop().time()
             self._last_active.move_to_end(connection)
 
-    def closed(self, connection: TcpConnection) -> None:
+    def closed(self, connection: Connection) -> None:
         """See `ConnectionKeeper.closed`."""
         if self._last_active.pop(connection, None) is not None:
             self._forget_client(connection)
         if not self._last_active:
             self._emptied.set()
 
-    def _new_connection(self) -> TcpConnection:
-        return TcpConnection(self._responder, self, via=self._via, limits=self._limits)
+    def _factory(self, make: Successor) -> Callable[[], asyncio.Protocol]:
+        proxies = self._proxies
+        if proxies is None:
+            return lambda: make("")
+        return lambda: Introduction(make, self, proxies=proxies)
 
-    def _idle_longest_of(self, key: str | bytes) -> TcpConnection | None:
+    def _plain(self, client: str) -> TcpConnection:
+        return TcpConnection(self._responder, self, via=self._via, limits=self._limits, client=client)
+
+    def _idle_longest_of(self, key: str | bytes) -> Connection | None:
         """Return the connection of a client that asked nothing for longest, None if all have asked just now."""
         idle_since = asyncio.get_running_loop().time() - self._limits.evictable_seconds
         for connection, last_active in self._last_active.items():
@@ -139,13 +156,13 @@ class TcpService:
                 return connection
         return None
 
-    def _evict(self, connection: TcpConnection) -> None:
+    def _evict(self, connection: Connection) -> None:
         del self._last_active[connection]
         self._forget_client(connection)
         connection.abort()
         self.counts.evicted += 1
 
-    def _forget_client(self, connection: TcpConnection) -> None:
+    def _forget_client(self, connection: Connection) -> None:
         key = client_key(connection.client)
         self._per_client[key] -= 1
         if self._per_client[key] <= 0:

@@ -1,6 +1,6 @@
 """How a worker that has lost its control process finds the next one, and is told to go.
 
-Each DNS listen address stands for an abstract Unix socket of a fixed name in the same network namespace. The control
+Each listen address stands for an abstract Unix socket of a fixed name in the same network namespace. The control
 process that serves the address listens there. An orphan connects, says hello, waits for one line, and ends.
 
 The lines are text, not pickled messages: the two may be of different versions of dnsd. Anybody on the machine can

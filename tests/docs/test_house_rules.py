@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from admin import problems
-from admin.metrics import Metrics, MetricsSample
+from admin.metrics import EVENTS, Metrics, MetricsSample
 from admin.problems import KIND_OF, Kind
 from admin.routes import ROUTES
 from dnsd import __version__
@@ -31,6 +31,7 @@ RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 
 SAMPLE = MetricsSample(
     queries={("udp", "NOERROR"): 1},
+    events={(kind, "any"): 1 for kind in EVENTS},
     answer_generation=1,
     store_revision=1,
     applied_revision=1,
@@ -121,7 +122,9 @@ def test_the_configuration_reference_tells_required_keys_and_defaults() -> None:
             row = next(line for line in body.splitlines() if line.startswith(f"| `{key}` |"))
             default = row.split(" | ")[2]
             assert (default == "required") is field.is_required(), (name, key)
-            if isinstance(field.default, str | int):
+            if isinstance(field.default, bool):
+                assert default == f"`{str(field.default).lower()}`", (name, key)
+            elif isinstance(field.default, str | int):
                 assert default.strip("`").strip('"') == str(field.default), (name, key)
 
 
@@ -181,7 +184,9 @@ def test_every_rfc_that_the_code_speaks_of_has_a_status() -> None:
     for path in MODULES:
         if path.relative_to(ROOT).parts[0] in ("admin", "dnsd"):
             numbers |= set(re.findall(r"\bRFC (\d+)", path.read_text()))
-    listed = set(re.findall(r"\d{4}", " ".join(re.findall(r"^\| ([\d, ]+) \|", _text("docs/rfc-status.md"), re.MULTILINE))))
+    listed = set(
+        re.findall(r"\d{4}", " ".join(re.findall(r"^\| ([\d, ]+) \|", _text("docs/rfc-status.md"), re.MULTILINE)))
+    )
     listed |= set(re.findall(r"\bRFC (\d{4})", _text("docs/rfc-status.md")))
     assert numbers
     assert sorted(numbers - listed) == []

@@ -55,6 +55,11 @@ class Client:
         self.writer.write(framed(message))
         return await self.answer()
 
+    async def some(self) -> bytes:
+        """Return what comes next, as much of it as there is."""
+        async with asyncio.timeout(5):
+            return await self._reader.read(65_536)
+
     async def until_closed(self) -> bytes:
         """Return what still comes before the server ends the connection; a reset is an end as well."""
         try:

@@ -1,0 +1,60 @@
+"""Where DNS is answered over TLS and HTTPS, and which proxies in front of it are believed."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from dnsd.config.certificate import check_certificate
+from dnsd.config.document import Document, Entry
+from dnsd.config.endpoints import check_listen
+from dnsd.config.findings import Findings
+from dnsd.config.schema import DohSection, Section
+from dnsd.config.settings import Endpoint
+
+# The path of a URL (RFC 3986 §3.3), without what would have to be percent-encoded.
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
+
+
+def check_fronts(
+    document: Document, findings: Findings, *, folder: Path, listen: tuple[Endpoint, ...]
+) -> dict[str, Any]:
+    """Return the fields of `Settings` that are about TLS, HTTPS and proxies; problems go to the findings.
+
+    Args:
+        folder: what relative paths are relative to.
+        listen: the addresses that are taken already.
+    """
+    tls = check_listen(document.tls, findings, taken=listen)
+    https = check_listen(document.https, findings, taken=(*listen, *tls))
+    needed_by = "tls.listen" if tls else "https.listen" if https else ""
+    return {
+        "tls_listen": tls,
+        "https_listen": https,
+        "https_path": _check_path(document.https, findings),
+        "certificate": check_certificate(document.tls, findings, folder=folder, needed_by=needed_by),
+        "proxies": _check_proxies(document.proxy, findings),
+    }
+
+
+def _check_path(https: Entry[DohSection], findings: Findings) -> str:
+    if not https.good("path"):
+        return ""
+    path = https.section.path
+    if not _PATH.fullmatch(path):
+        message = f"{path!r} is not the path of a URL, such as /dns-query"
+        findings.problem(https.at("path"), "bad-path", message=message)
+    return path
+
+
+def _check_proxies(proxy: Entry[Section], findings: Findings) -> tuple[str, ...]:
+    found: list[str] = []
+    for index, text in proxy.texts("from"):
+        try:
+            found.append(str(ip_network(text)))
+        except ValueError as error:
+            message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
+            findings.problem(proxy.at("from", index), "bad-network", message=message)
+    return tuple(found)
