@@ -130,19 +130,25 @@ class Engine:
                 response = write_with_options(query, answer, limit=limit, exchange=exchange)
             rcode = answer.rcode
         except MessageError as refusal:
-            found = salvage(packet)
-            exchange = self._salvage_exchange(found, now=now, via=via, peer=peer)
-            if self.limiter is not None:
-                verdict = self._judge(self.limiter, None, exchange, now=now, via=via, peer=peer)
-                if verdict is Verdict.DROP:
-                    return None
-            rcode = _rcode_for(found, exchange, refusal.rcode)
-            response = write_error(found, rcode, exchange=exchange)
+            refused = self._refuse(packet, refusal.rcode, now=now, via=via, peer=peer)
+            if refused is None:
+                return None
+            rcode, response = refused
         except Exception as failure:  # noqa: BLE001 - whatever is wrong in here, the client gets an answer
             rcode = SERVFAIL
             response = self._fail(packet, failure, exchange)
         self.counts[via.transport][rcode] += 1
         return response
+
+    def _refuse(self, packet: bytes, rcode: int, *, now: float, via: Via, peer: str) -> tuple[int, bytes] | None:
+        """Return the RCODE and response for a packet that is refused; None: stay silent."""
+        found = salvage(packet)
+        exchange = self._salvage_exchange(found, now=now, via=via, peer=peer)
+        limiter = self.limiter
+        if limiter is not None and self._judge(limiter, None, exchange, now=now, via=via, peer=peer) is Verdict.DROP:
+            return None
+        rcode = _rcode_for(found, exchange, rcode)
+        return rcode, write_error(found, rcode, exchange=exchange)
 
     def _exchange(self, edns: Edns, *, now: float, via: Via, peer: str) -> Exchange | None:
         if edns.version != SUPPORTED_VERSION:

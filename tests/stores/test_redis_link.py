@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import functools
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from dnsd.errors import NotReplicated, StoreRefused, StoreUnavailable
 from dnsd.stores.base import DrainStore
@@ -23,6 +17,7 @@ from dnsd.stores.redis import connecting, link
 from dnsd.stores.redis.store import RedisStore
 from tests.stores.redis_stores import opened, refusal, store_at
 from tests.stores.samples import put_drain
+from tests.support.certificates import make_pair
 from tests.support.redis import RedisServer, redis_server, shared_redis
 from tests.support.relay import relay_to
 from tests.support.sentinels import sentinel_fleet
@@ -404,7 +399,8 @@ async def _settled(node: RedisServer) -> None:
 
 async def test_tls_is_checked(tmp_path: Path) -> None:
     """With the authority that signed the server's certificate; not with the system's, and not without TLS."""
-    cert, key = _certificate(tmp_path)
+    make_pair().write(tmp_path)
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     port = free_port()
     options = (
         "--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key), "--tls-auth-clients", "no",
@@ -414,28 +410,3 @@ async def test_tls_is_checked(tmp_path: Path) -> None:
             assert await put_drain(store, 0) == 1
         assert "its certificate is not trusted" in await refusal(f"rediss://127.0.0.1:{port}/0", StoreRefused)
         assert ": " in await refusal(f"redis://127.0.0.1:{port}/0", StoreUnavailable)
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """Leave a certificate for 127.0.0.1, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_path, key_path = folder / "cert.pem", folder / "key.pem"
-    cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return cert_path, key_path
