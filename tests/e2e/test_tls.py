@@ -107,6 +107,13 @@ def test_kdig_over_tls_and_https(standing: SecureServer) -> None:
     assert ("(TLS1.3)" in said, "status: NXDOMAIN" in said) == (True, True)
 
 
+def test_responses_are_padded_where_nobody_else_can_read_them(standing: SecureServer) -> None:
+    """To whole blocks of 468 bytes over TLS and HTTPS, for clients that pad (RFC 8467)."""
+    for words, port in ((("+tls",), standing.tls_port), ((f"+https=/{PATH.strip('/')}",), standing.https_port)):
+        said = standing.kdig(*words, "+padding=128", "ns1.example.org", port=port)
+        assert ";; Received 468 B" in said
+
+
 def test_dig_over_tls_and_https(standing: SecureServer) -> None:
     """BIND's client agrees, and what is truncated over UDP comes whole."""
     for words in (("+tls", f"-p{standing.tls_port}"), ("+https", f"-p{standing.https_port}")):
