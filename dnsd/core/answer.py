@@ -45,6 +45,7 @@ class Answer:
         pool: the pool that its records, or the want of them, are of.
         extended_errors: options of the OPT (RFC 8914), for which no record makes room.
         signature: a whole TSIG record, put last.
+        asked: begins with the question's name as it was sent; empty: not known.
     """
 
     kind: Kind = Kind.DATA
@@ -60,6 +61,7 @@ class Answer:
     pool: ZoneNode | None = None
     extended_errors: bytes = b""
     signature: bytes = b""
+    asked: bytes = b""
 
     def fail(self) -> None:
         """Become a SERVFAIL: nothing that was found on the way is told."""

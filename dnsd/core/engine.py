@@ -265,7 +265,7 @@ def _transfer(engine: Engine, query: Query, _now: float) -> Answer | None:
 
 
 def _look_up(engine: Engine, query: Query, now: float) -> Answer | None:
-    answer = look_up(engine.snapshot, query.qname, query.qtype, now=now)
+    answer = look_up(engine.snapshot, query.qname, query.qtype, now=now, asked=query.question)
     if answer.pool is not None:
         answer.extended_errors = answer.pool.extended_errors
         if engine.policy.stale:

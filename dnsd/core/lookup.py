@@ -29,7 +29,7 @@ from dnsd.core.records import RRset, Snapshot, Zone, ZoneNode
 _WILDCARD = b"\x01*"
 
 
-def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None = None) -> Answer:
+def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None = None, asked: bytes = b"") -> Answer:
     """Answer a question of class IN.
 
     Args:
@@ -37,8 +37,9 @@ def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None =
         qname: folded.
         qtype: a data type or ANY; other meta-types are not for lookups.
         now: instant of the answer; None: it is for nobody: no TTL counts down, and no answer is noted.
+        asked: begins with the name as it was sent, whose case a name that is made of it keeps (RFC 4343 §4.1).
     """
-    answer = Answer()
+    answer = Answer(asked=asked)
     name = qname
     for _ in range(MAX_ALIASES + 1):
         zone = _zone_for(snapshot, name, qtype)
@@ -142,7 +143,10 @@ def _substitute(owner: bytes, node: ZoneNode, name: bytes, qtype: int, answer: A
     answer.authoritative = True
     if (owner, dname) not in answer.answer:
         answer.answer.append((owner, dname))
-    target = name[: -len(owner)] + dname.rdatas[0]
+    kept = name[: -len(owner)]
+    if answer.asked[: len(name)].lower() == name:
+        kept = answer.asked[: len(kept)]
+    target = kept + dname.rdatas[0]
     # RFC 6672 §3.2: on overflow, "set RCODE to YXDOMAIN and exit".
     if len(target) > MAX_NAME_SIZE:
         answer.kind, answer.rcode = Kind.OVERFLOW, YXDOMAIN

@@ -51,7 +51,7 @@ class OptionReader:
         """
         found = _first_of_each(options)
         exchange = Exchange()
-        # RFC 5001 §2.1: data in the query's option is ignored.
+        # RFC 5001 §2.2: data in the query's option is ignored.
         if OPTION_NSID in found:
             exchange.options += self._nsid
         cookie = found.get(OPTION_COOKIE)

@@ -76,7 +76,8 @@ def warn_of_oddities(gathering: Gathering, types: TypesByOwner, *, others: Conta
         if owner.startswith(_WILDCARD_LABEL) and rdtype in (constants.NS, constants.DNAME):
             # RFC 4592 §4.2 and §4.4: what these mean at a wildcard is left undefined.
             kind = "NS" if rdtype == constants.NS else "DNAME"
-            message = f"a {kind} record at a wildcard is not expanded"
+            effect = "delegates" if rdtype == constants.NS else "redirects"
+            message = f"a {kind} record at a wildcard {effect} nothing: it is answered as data"
             _warn(gathering, owner, gathered, f"wildcard-{kind.lower()}", message)
     if cuts:
         _check_occluded(zone)
