@@ -63,6 +63,11 @@ class Answer:
     signature: bytes = b""
     asked: bytes = b""
 
+    def be_brief(self) -> None:
+        """Leave out what is not asked for: it may go to somebody who has asked nothing."""
+        self.additional.clear()
+        self.extended_errors = b""
+
     def fail(self) -> None:
         """Become a SERVFAIL: nothing that was found on the way is told."""
         self.kind = Kind.FAILED

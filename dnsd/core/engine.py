@@ -118,12 +118,13 @@ class Engine:
             else:
                 answer = self._answer(query, now)
             limit = _size_limit(query, via)
-            if self.limiter is not None:
-                verdict = self._judge(self.limiter, answer, exchange, now=now, via=via, peer=peer)
+            if self.limiter is not None and not _is_known(exchange, via):
+                verdict = self._judge(self.limiter, answer, now=now, peer=peer)
                 if verdict is Verdict.DROP:
                     return None
                 if verdict is Verdict.SLIP:
                     limit = 0  # no record fits, so that there is TC where there were any
+                answer.be_brief()
             if exchange is None and not answer.extended_errors:
                 response = write_response(query, answer, limit=limit)
             else:
@@ -144,8 +145,8 @@ class Engine:
         """Return the RCODE and response for a packet that is refused; None: stay silent."""
         found = salvage(packet)
         exchange = self._salvage_exchange(found, now=now, via=via, peer=peer)
-        limiter = self.limiter
-        if limiter is not None and self._judge(limiter, None, exchange, now=now, via=via, peer=peer) is Verdict.DROP:
+        limiter = None if _is_known(exchange, via) else self.limiter
+        if limiter is not None and self._judge(limiter, None, now=now, peer=peer) is Verdict.DROP:
             return None
         rcode = _rcode_for(found, exchange, rcode)
         return rcode, write_error(found, rcode, exchange=exchange)
@@ -177,12 +178,7 @@ class Engine:
             return False
         return exchange.cookie in (Cookie.CLIENT, Cookie.BAD)
 
-    def _judge(
-        self, limiter: Limiter, answer: Answer | None, exchange: Exchange | None, *, now: float, via: Via, peer: str
-    ) -> Verdict:
-        """Say whether an answer may go out: nobody is limited who has shown that the query was their own."""
-        if via.is_stream or (exchange is not None and exchange.cookie is Cookie.VALID):
-            return Verdict.SEND
+    def _judge(self, limiter: Limiter, answer: Answer | None, *, now: float, peer: str) -> Verdict:
         verdict = limiter.judge(answer, peer=peer, now=now)
         if verdict is not Verdict.SEND:
             self.events["rate_limited", verdict.value] += 1
@@ -200,6 +196,11 @@ class Engine:
         if self.on_failure is not None:
             self.on_failure(failure)
         return write_error(salvage(packet), SERVFAIL, exchange=exchange)
+
+
+def _is_known(exchange: Exchange | None, via: Via) -> bool:
+    """Say whether the client has shown that the query was its own: nobody's is limited then, nor shortened."""
+    return via.is_stream or (exchange is not None and exchange.cookie is Cookie.VALID)
 
 
 def _rcode_for(found: Salvage, exchange: Exchange | None, rcode: int) -> int:

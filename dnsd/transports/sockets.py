@@ -25,6 +25,10 @@ TCP_BACKLOG = 256
 # linux/in.h; the socket module names it from Python 3.13 on only.
 IP_PKTINFO = 8
 
+# linux/in.h, linux/in6.h: what the kernel does with what it hears of a path's MTU.
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
+PMTUDISC_OMIT = 5
+
 
 def address_text(address: Address) -> str:
     """Write an address as the configuration does: `127.0.0.1:53` or `[::1]:53`."""
@@ -55,6 +59,7 @@ def open_udp(address: Address) -> socket.socket:
     sock = socket.socket(family_of(host), socket.SOCK_DGRAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER_BYTES)
+        _ignore_path_mtu(sock)
         if is_wildcard(host):
             _ask_for_destination(sock)
         _bind_shared(sock, address)
@@ -131,6 +136,20 @@ def _only_ipv6(sock: socket.socket) -> None:
     if sock.family == socket.AF_INET6:
         # "[::]:53" beside "0.0.0.0:53" must work, and IPv4 clients must not appear as IPv6 ones.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+
+def _ignore_path_mtu(sock: socket.socket) -> None:
+    """Send datagrams as large as they are, whatever is said of the path: who says it may want fragments to forge.
+
+    RFC 9715 §3.1: responses of at most 1232 bytes need none.
+    """
+    level, option = (
+        (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER)
+        if sock.family == socket.AF_INET6
+        else (socket.IPPROTO_IP, IP_MTU_DISCOVER)
+    )
+    with suppress(OSError):  # an older kernel, or another one
+        sock.setsockopt(level, option, PMTUDISC_OMIT)
 
 
 def _ask_for_destination(sock: socket.socket) -> None:

@@ -6,12 +6,13 @@ from collections import Counter
 
 import pytest
 
+from dnsd.core.cookies import CookieJar
 from dnsd.core.engine import Engine
-from dnsd.core.exchange import Cookie, Exchange
 from dnsd.core.policy import AnswerPolicy
 from dnsd.core.ratelimit import KNOWN_CLIENTS, OFFENDERS, Limiter, RateLimit, Verdict
-from dnsd.core.via import UDP, Transport, Via
+from dnsd.core.via import TCP, UDP, Transport, Via
 from tests.support.dnsmessages import NOW, decode, engine_of, query, shown, zone_of
+from tests.support.options import COOKIE, packet
 
 ZONE = zone_of(
     """
@@ -26,6 +27,8 @@ ZONE = zone_of(
     """
 )
 OTHER_ZONE = zone_of("www A 192.0.2.1", apex="example.com.")
+
+SECRET, CLIENT = bytes(range(16)), bytes(range(8))
 
 PER_SECOND = 5
 LIMIT = RateLimit(responses_per_second=PER_SECOND, window_seconds=1.0)
@@ -222,14 +225,38 @@ def test_neighbours_of_allowed_networks_have_one(peer: str) -> None:
     assert served(engine, *["www.example.org. A"] * 20, peer=peer) == 1
 
 
-@pytest.mark.parametrize(("cookie", "expected"), [(Cookie.VALID, Verdict.SEND), (Cookie.CLIENT, Verdict.DROP)])
-def test_a_client_with_a_valid_cookie_has_no_limit(cookie: Cookie, expected: Verdict) -> None:
+@pytest.mark.parametrize(("half", "expected"), [(False, 20), (True, 1)], ids=["whole", "the client's half"])
+def test_a_client_with_a_valid_cookie_has_no_limit(half: bool, expected: int) -> None:
     """Our half of the cookie shows that the client is at its address; its own half shows nothing."""
     engine = limited(RateLimit(responses_per_second=1, window_seconds=1, slip=0))
-    assert engine.limiter is not None
-    for _ in range(3):
-        verdict = engine._judge(engine.limiter, None, Exchange(cookie), now=NOW, via=UDP, peer="192.0.2.1")
-    assert verdict is expected
+    engine.configure(AnswerPolicy(cookie_secrets=(SECRET,)))
+    cookie = CLIENT if half else CookieJar((SECRET,)).judge(CLIENT, peer="192.0.2.1", now=NOW)[1]
+    asked = packet("www.example.org. A", [(COOKIE, cookie)])
+    responses = [engine.respond(asked, now=NOW, via=UDP, peer="192.0.2.1") for _ in range(20)]
+    assert sum(response is not None for response in responses) == expected
+
+
+def test_nobody_unknown_gets_what_was_not_asked_for() -> None:
+    """While limits are looked at: over UDP without a cookie, the answer itself, without further records or errors."""
+    zone = zone_of("@ MX 10 mail\nmail A 192.0.2.2\nsub NS ns.sub\nns.sub A 192.0.2.3")
+    engine = engine_of(zone)
+    engine.configure(AnswerPolicy(cookie_secrets=(SECRET,)))
+    whole = CookieJar((SECRET,)).judge(CLIENT, peer="192.0.2.1", now=NOW)[1]
+
+    def additional(question: str, via: Via = UDP, *, known: bool = False) -> int:
+        asked = packet(question, [(COOKIE, whole)]) if known else query(question, edns=0)
+        response = engine.respond(asked, now=NOW, via=via, peer="192.0.2.1")
+        assert response is not None
+        return len(decode(response).additional)
+
+    assert additional("example.org. MX") == 1
+    engine.limiter = Limiter(RateLimit(responses_per_second=1000, window_seconds=1))
+    assert additional("example.org. MX") == 0
+    assert additional("example.org. MX", TCP) == additional("example.org. MX", known=True) == 1
+    assert additional("www.sub.example.org. A") == 1  # glue is what a referral is for
+    refused = engine.respond(query("www.example.net. A", edns=0), now=NOW, via=UDP, peer="192.0.2.1")
+    assert refused is not None
+    assert decode(refused).options == ()
 
 
 def test_without_a_limiter_nobody_has_one() -> None:

@@ -8,7 +8,15 @@ import socket
 import pytest
 
 from dnsd.errors import StartError
-from dnsd.transports.sockets import leave_group, open_tcp, open_udp, someone_listens
+from dnsd.transports.sockets import (
+    IP_MTU_DISCOVER,
+    IPV6_MTU_DISCOVER,
+    PMTUDISC_OMIT,
+    leave_group,
+    open_tcp,
+    open_udp,
+    someone_listens,
+)
 from dnsd.transports.udp import BATCH_PACKETS, UdpCounts, UdpShell, batch_for
 from tests.transports.stand_ins import Echo
 from tests.workers.fleet import free_port
@@ -114,6 +122,16 @@ def test_an_address_in_use_is_named() -> None:
             with pytest.raises(StartError, match=rf"127\.0\.0\.1:{address[1]} \((UDP|TCP)\): Address already in use"):
                 opens(address)
         assert not someone_listens(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "level", "option"),
+    [("127.0.0.1", socket.IPPROTO_IP, IP_MTU_DISCOVER), ("::1", socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER)],
+)
+def test_nobody_can_have_our_answers_cut_into_fragments(host: str, level: int, option: int) -> None:
+    """What is said of the path's MTU, which anybody can forge, is not listened to (RFC 9715 §3.1)."""
+    with open_udp((host, free_port(host))) as sock:
+        assert sock.getsockopt(level, option) == PMTUDISC_OMIT
 
 
 def test_a_foreign_address_cannot_be_listened_on() -> None:
