@@ -9,7 +9,7 @@ CONFIG ?= config.example.toml
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run fleet setup setup-test test lint types format bench clean
+.PHONY: run fleet setup setup-test test lint types format bench fuzz clean
 
 run: setup
 	@scripts/run-example $(BIN)/dnsd $(CONFIG)
@@ -50,6 +50,12 @@ types: setup-test
 bench: setup-test
 	@scripts/provide-test-tools
 	$(BIN)/python bench/answer_cost.py
+
+# Hunts for packets that the core cannot take, and puts what it learns into tests/fuzz/corpus. It has one process.
+FUZZ_SECONDS ?= 300
+fuzz: setup-test
+	@$(BIN)/pip install --quiet --editable '.[fuzz]' || echo "make fuzz: its packages cannot be installed here." >&2
+	nice $(BIN)/python -m tests.fuzz.campaign --seconds $(FUZZ_SECONDS)
 
 format: setup-test
 	$(BIN)/ruff check --fix .

@@ -124,7 +124,8 @@ class Engine:
                     return None
                 if verdict is Verdict.SLIP:
                     limit = 0  # no record fits, so that there is TC where there were any
-                answer.be_brief()
+                if verdict is not Verdict.ALLOW:
+                    answer.be_brief()
             if exchange is None and not answer.extended_errors:
                 response = write_response(query, answer, limit=limit)
             else:
@@ -180,7 +181,7 @@ class Engine:
 
     def _judge(self, limiter: Limiter, answer: Answer | None, *, now: float, peer: str) -> Verdict:
         verdict = limiter.judge(answer, peer=peer, now=now)
-        if verdict is not Verdict.SEND:
+        if verdict in (Verdict.DROP, Verdict.SLIP):
             self.events["rate_limited", verdict.value] += 1
         return verdict
 

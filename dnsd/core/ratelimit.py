@@ -36,6 +36,7 @@ _ALL, _NODATA, _NXDOMAIN, _ERROR = b"\xfc", b"\xfd", b"\xfe", b"\xff"
 class Verdict(enum.Enum):
     """What becomes of an answer; over the limit, the value is what the metric calls it."""
 
+    ALLOW = "allowed"  # the client has no limit
     SEND = "sent"
     SLIP = "slipped"  # no records, with TC where there were any: who really asked can come back over TCP
     DROP = "dropped"
@@ -109,7 +110,7 @@ class Limiter:
         if network is None:
             network = self._look_at(peer)
         if network == _ALLOWED:
-            return Verdict.SEND
+            return Verdict.ALLOW
         take = self._buckets.take
         if take(hash((network, _subject(answer))), self._rate, now=now) and (
             self._total is None or take(hash((network, _ALL)), self._total, now=now)

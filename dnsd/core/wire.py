@@ -38,20 +38,19 @@ def plain_name_end(packet: bytes, offset: int) -> int:
     Raises:
         MessageError: FORMERR; it is truncated, overlong, or has a pointer or an unknown kind of label.
     """
-    start = offset
+    last = offset + MAX_NAME_SIZE - 1
     try:
         size = packet[offset]
         while size:
             if size > MAX_LABEL_SIZE:
                 raise MessageError(FORMERR, "pointer or unknown label where a plain name must stand")
             offset += size + 1
+            if offset > last:
+                raise MessageError(FORMERR, "overlong name")
             size = packet[offset]
     except IndexError:
         raise MessageError(FORMERR, "truncated name") from None
-    offset += 1
-    if offset - start > MAX_NAME_SIZE:
-        raise MessageError(FORMERR, "overlong name")
-    return offset
+    return offset + 1
 
 
 def read_record(packet: bytes, offset: int) -> WireRecord:

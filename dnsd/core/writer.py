@@ -44,6 +44,8 @@ def write_response(query: Query, answer: Answer, *, limit: int, options: bytes =
             return _write_single(query, rrset, flags, opt, limit=limit)
     tail = opt + answer.signature
     tail_count = bool(opt) + bool(answer.signature)
+    if answer.signature and HEADER_SIZE + len(query.question) + len(tail) > limit:
+        tail, tail_count = opt, bool(opt)  # names in it can be long, and the RCODE says what is wrong
     message = _Message(query, limit=limit - len(tail))
     try:
         answers = message.put_all(records)
@@ -98,7 +100,9 @@ def write_error(packet: Salvage, rcode: int, *, exchange: Exchange | None = None
         exchange: what is said in the OPT; None: nothing.
     """
     opt = opt_for(packet.edns, rcode, b"" if exchange is None else exchange.options)
-    flags = QR | (packet.flags & _KEPT_FLAGS) | (rcode & _RCODE_MASK)
+    # What RD asks for is something of opcode QUERY alone.
+    kept = OPCODE_MASK if packet.flags & OPCODE_MASK else RD
+    flags = QR | (packet.flags & kept) | (rcode & _RCODE_MASK)
     head = _HEADER.pack(packet.id, flags, bool(packet.question), 0, 0, bool(opt)) + packet.question
     if exchange is not None and exchange.pads:
         opt = lengthened(opt, _padding(len(head) + len(opt), limit=MAX_MESSAGE_SIZE))
