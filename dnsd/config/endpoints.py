@@ -53,8 +53,7 @@ def check_listen(
         if endpoint.port == 0:
             message = "port 0 would give every worker and transport another port; name one"
             findings.problem(path, "bad-port", message=message)
-        if endpoint in (*taken, *found):
-            findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already")
+        _check_taken(endpoint, path, findings, taken=(*taken, *found))
         found.append(endpoint)
     return tuple(found)
 
@@ -66,11 +65,14 @@ def check_some_listen(server: Entry[ServerSection], findings: Findings) -> tuple
     return check_listen(server, findings)
 
 
-def check_admin_listen(admin: Entry[AdminSection], tokens: Sequence[object], findings: Findings) -> Endpoint | None:
+def check_admin_listen(
+    admin: Entry[AdminSection], tokens: Sequence[object], findings: Findings, *, taken: Sequence[Endpoint]
+) -> Endpoint | None:
     """Return the address of the admin interface; beyond loopback it is refused without tokens.
 
     Args:
         tokens: what is declared under `[[admin.token]]`, good or not.
+        taken: the addresses that DNS listens on.
     """
     if not admin.good("listen"):
         return None
@@ -79,7 +81,30 @@ def check_admin_listen(admin: Entry[AdminSection], tokens: Sequence[object], fin
     if endpoint and not ip_address(endpoint.host).is_loopback and not tokens:
         message = f"{endpoint.text} can be reached from elsewhere, and no [[admin.token]] protects it"
         findings.problem(path, "admin-open", message=message)
+    if endpoint:
+        _check_taken(endpoint, path, findings, taken=taken)
     return endpoint
+
+
+def _check_taken(
+    endpoint: Endpoint, path: tuple[str | int, ...], findings: Findings, *, taken: Sequence[Endpoint]
+) -> None:
+    """Report an address that has what another one needs: all of them listen over TCP."""
+    if endpoint in taken:
+        findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already")
+        return
+    for other in taken:
+        if _overlap(endpoint, other):
+            message = f"{endpoint.text} and {other.text} overlap: 0.0.0.0 and [::] take a port on every address"
+            findings.problem(path, "overlapping-listen", message=message)
+            return
+
+
+def _overlap(one: Endpoint, other: Endpoint) -> bool:
+    """Say whether one of two addresses takes the other's port; [::] is IPv6 alone, and port 0 any free port."""
+    hosts = ip_address(one.host), ip_address(other.host)
+    same = one.port == other.port != 0 and hosts[0].version == hosts[1].version
+    return same and any(host.is_unspecified for host in hosts)
 
 
 def _endpoint(text: str, path: tuple[str | int, ...], findings: Findings) -> Endpoint | None:

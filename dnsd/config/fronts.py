@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dnsd.config.certificate import check_certificate
 from dnsd.config.document import Document, Entry
 from dnsd.config.endpoints import check_listen
 from dnsd.config.findings import Findings
+from dnsd.config.networks import read_network
 from dnsd.config.schema import DohSection, Section
 from dnsd.config.settings import Endpoint
 
@@ -53,8 +53,27 @@ def _check_proxies(proxy: Entry[Section], findings: Findings) -> tuple[str, ...]
     found: list[str] = []
     for index, text in proxy.texts("from"):
         try:
-            found.append(str(ip_network(text)))
+            network = read_network(text)
         except ValueError as error:
             message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
             findings.problem(proxy.at("from", index), "bad-network", message=message)
+            continue
+        if network.prefixlen == 0:
+            message = f"{text} is everybody: whoever asks may claim any address. List the proxies alone"
+            findings.warning(proxy.at("from", index), "proxy-is-anybody", message=message)
+        found.append(str(network))
     return tuple(found)
+
+
+def warn_of_parted_limits(proxy: Entry[Section], findings: Findings, *, workers: int) -> None:
+    """Say what rate limits come to where few sockets of a proxy ask for many clients.
+
+    Args:
+        workers: answer processes, each with its part of the limits; the kernel chooses one by the proxy's port.
+    """
+    if proxy.texts("from") and workers > 1:
+        message = (
+            f"a proxy that asks over UDP from one port reaches one of {workers} workers, whose limits are 1/{workers} "
+            "of [rate_limit]: have it ask from many (dnsdist: sockets=64), or set higher limits"
+        )
+        findings.warning(proxy.at("from"), "limits-behind-proxy", message=message)

@@ -13,7 +13,7 @@ from dnsd.config.document import Document, Entry, parse_toml, read_document
 from dnsd.config.durations import check_duration
 from dnsd.config.endpoints import check_admin_listen, check_some_listen
 from dnsd.config.findings import Findings
-from dnsd.config.fronts import check_fronts
+from dnsd.config.fronts import check_fronts, warn_of_parted_limits
 from dnsd.config.inventory import check_nodes, check_roles
 from dnsd.config.node_records import check_node_records
 from dnsd.config.pools import check_pools, declare_pools, pool_names
@@ -71,15 +71,20 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
     check_store_files(store_url, document.store, findings, folder=folder, starting=starting)
     server_id = _server_id(document.server, findings)
     listen = check_some_listen(document.server, findings)
+    fronts = check_fronts(document, findings, folder=folder, listen=listen)
+    taken = (*listen, *fronts["tls_listen"], *fronts["https_listen"])
     workers = (document.server.section.workers if document.server.good("workers") else 0) or os.cpu_count() or 1
+    policy = check_answering(document, findings, folder=folder, server_id=server_id, workers=workers)
+    if policy.rate_limit is not None:
+        warn_of_parted_limits(document.proxy, findings, workers=workers)
     return {
         "server_id": server_id,
         "listen": listen,
-        **check_fronts(document, findings, folder=folder, listen=listen),
+        **fronts,
         "workers": workers,
-        "policy": check_answering(document, findings, folder=folder, server_id=server_id, workers=workers),
+        "policy": policy,
         "tcp": check_tcp(document.tcp, findings),
-        "admin_listen": check_admin_listen(document.admin, document.tokens, findings),
+        "admin_listen": check_admin_listen(document.admin, document.tokens, findings, taken=taken),
         "tokens": check_tokens(document.tokens, findings),
         "store_url": store_url,
         "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 from dnsd.config.document import Entry
 from dnsd.config.durations import check_duration
 from dnsd.config.findings import Findings
+from dnsd.config.networks import read_network
 from dnsd.config.schema import RateLimitSection
 from dnsd.core.ratelimit import RateLimit
 
@@ -52,9 +51,7 @@ def _check_networks(entry: Entry[RateLimitSection], findings: Findings) -> tuple
     found = []
     for index, text in entry.texts("allow"):
         try:
-            if "%" in text:
-                raise ValueError(f"{text!r} has a zone, which no network has")
-            found.append(str(ip_network(text)))
+            found.append(str(read_network(text)))
         except ValueError as error:
             findings.problem(entry.at("allow", index), "bad-network", message=str(error))
     return tuple(found)

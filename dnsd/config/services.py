@@ -28,6 +28,8 @@ _FITTING: dict[str, tuple[PoolType, ...]] = {
 }
 
 MAX_ALPN_SIZE = 255  # RFC 9460 §7.1.1: a byte says how long an id is
+# Of all ids with these bytes: a record has to fit into a response over UDP, beside its other parts. Unit: bytes.
+MAX_ALPN_TOTAL = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,10 @@ def _protocols(ids: object, path: Path, findings: Findings) -> tuple[str, ...]:
             findings.problem((*path, index), "duplicate-alpn", message=f'"{protocol}" is listed already')
         else:
             found.append(protocol)
+    total = sum(1 + len(protocol) for protocol in found)
+    if total > MAX_ALPN_TOTAL:
+        message = f"its ids take {total} bytes of each record, and at most {MAX_ALPN_TOTAL} are allowed"
+        findings.problem(path, "bad-alpn", message=message)
     return tuple(found)
 
 

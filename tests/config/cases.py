@@ -52,6 +52,10 @@ SERVER: list[Case] = [
     ('[server]\nlisten = ["127.0.0.1:70000"]\n', [("bad-address", 6, "server.listen[0]")]),
     ('[server]\nlisten = ["127.0.0.1:0"]\n', [("bad-port", 6, "server.listen[0]")]),
     ('[server]\nlisten = ["[::1]:53", "[0::1]:53"]\n', [("duplicate-listen", 6, "server.listen[1]")]),
+    ('[server]\nlisten = ["127.0.0.1:53", "0.0.0.0:53"]\n', [("overlapping-listen", 6, "server.listen[1]")]),
+    ('[server]\nlisten = ["[::]:53", "[::1]:53"]\n', [("overlapping-listen", 6, "server.listen[1]")]),
+    ('[admin]\nlisten = "127.0.0.1:5353"\n', [("duplicate-listen", 6, "admin.listen")]),
+    ('[server]\nlisten = ["0.0.0.0:8053"]\n', [("overlapping-listen", 0, "admin.listen")]),
     ('[admin]\nlisten = "0.0.0.0:80"\n', [("admin-open", 6, "admin.listen")]),
     (_TOKEN + _TOKEN.replace("a" * 64, "b" * 64), [("duplicate-token", 10, "admin.token[1].name")]),
     (_TOKEN + _TOKEN.replace("alice", "bob"), [("duplicate-sha256", 12, "admin.token[1].sha256")]),
@@ -91,6 +95,21 @@ SERVER: list[Case] = [
             ("missing-key", 5, "tls.key"),
         ],
     ),
+    (
+        '[tls]\nlisten = ["127.0.0.1:8053"]\n',
+        [
+            ("duplicate-listen", 0, "admin.listen"),
+            *(("missing-key", 5, f"tls.{key}") for key in ("certificate", "key")),
+        ],
+    ),
+    (
+        '[https]\nlisten = ["0.0.0.0:5353"]\n[admin]\nlisten = "[::1]:5353"\n',
+        [
+            ("duplicate-listen", 8, "admin.listen"),
+            *(("missing-key", 0, f"tls.{key}") for key in ("certificate", "key")),
+            ("overlapping-listen", 6, "https.listen[0]"),
+        ],
+    ),
     ('[tls]\ncertificate = "none.pem"\n', [("missing-key", 5, "tls.key"), ("unreadable", 6, "tls.certificate")]),
     (
         '[tls]\ncertificate = "zone"\nkey = "zone"\n',
@@ -99,6 +118,13 @@ SERVER: list[Case] = [
     ('[https]\npath = "dns-query"\n', [("bad-path", 6, "https.path")]),
     ('[https]\npath = "/a?b"\n', [("bad-path", 6, "https.path")]),
     ('[proxy]\nfrom = ["192.0.2.0/24", "192.0.2.1/24"]\n', [("bad-network", 6, "proxy.from[1]")]),
+    (
+        '[proxy]\nfrom = ["fe80::%eth0/64", "::ffff:192.0.2.1/120"]\n',
+        [
+            ("bad-network", 6, "proxy.from[0]"),
+            ("bad-network", 6, "proxy.from[1]"),
+        ],
+    ),
     ('[proxy]\nfrom = "192.0.2.1"\n', [("wrong-type", 6, "proxy.from")]),
     ("[proxy]\nof = []\n", [("unknown-key", 6, "proxy.of")]),
     ('[store]\nurl = "redis://h/zero"\n', [("bad-store-url", 6, "store.url")]),

@@ -11,6 +11,8 @@ SRV = '[[pool]]\nname = "_x._tcp.example.org."\nrole = "edge"\ntype = "srv"\n'
 SVCB = SRV.replace("srv", "svcb")
 # The good start has four lines, a template two.
 FOUND = RECORD + SRV
+# More than there may be: four ids of 255 bytes take all of it, each with a byte for its length.
+_LONG_ALPN = [f"{number:0255}" for number in range(4)] + ["x"]
 
 SERVICES: list[Case] = [
     (POOL + 'type = "mx"\n', [("bad-value", 8, "pool[0].type")]),
@@ -39,6 +41,8 @@ SERVICES: list[Case] = [
             ("duplicate-alpn", 11, "pool[0].alpn[2]"),
         ],
     ),
+    (RECORD + SVCB + f"alpn = {_LONG_ALPN}\n", [("bad-alpn", 11, "pool[0].alpn")]),
+    (POOL + f"https = {{ alpn = {_LONG_ALPN} }}\n", [("bad-alpn", 8, "pool[0].https.alpn")]),
     (RECORD + SVCB + "no_default_alpn = true\n", [("no-protocol", 11, "pool[0].no_default_alpn")]),
     (POOL + "https = 3\n", [("wrong-type", 8, "pool[0].https")]),
     (POOL + "https = { port = 0 }\n", [("bad-value", 8, "pool[0].https.port")]),

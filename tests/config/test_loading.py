@@ -79,6 +79,49 @@ def test_limits_on_tcp_are_those_of_the_file(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD_START + "[tcp]\nconnections = 9\n").tcp.connections_per_client == 9
 
 
+def test_networks_of_mapped_addresses_are_those_of_ipv4(tmp_path: Path) -> None:
+    """Sockets tell a client's IPv4 address as one of IPv4, and so it is found in what is listed as mapped."""
+    listed = '["::ffff:127.0.0.9", "::ffff:10.0.0.0/104", "::fffe:0:0/95", "2001:db8::/32"]'
+    settings = load(tmp_path, GOOD_START + f"[proxy]\nfrom = {listed}\n[rate_limit]\nallow = {listed}\n")
+    assert settings.proxies == ("127.0.0.9/32", "10.0.0.0/8", "::fffe:0:0/95", "2001:db8::/32")
+    assert settings.policy.rate_limit is not None
+    assert settings.policy.rate_limit.allow == settings.proxies
+
+
+def test_wildcards_of_both_families_may_have_one_port(tmp_path: Path) -> None:
+    """Sockets of IPv6 take no IPv4 address, and other ports are other addresses."""
+    text = '[server]\nlisten = ["0.0.0.0:5353", "[::]:5353", "127.0.0.1:5354"]\n[admin]\nlisten = "127.0.0.1:0"\n'
+    listen = (Endpoint("0.0.0.0", 5353), Endpoint("::", 5353), Endpoint("127.0.0.1", 5354))
+    assert load(tmp_path, GOOD_START + text).listen == listen
+
+
+def proxy_warnings(folder: Path, text: str) -> list[str]:
+    """Return what is said of proxies, without the file's name."""
+    found = (warning.removeprefix(f"{folder / 'config.toml'}:") for warning in load(folder, GOOD_START + text).warnings)
+    return [warning for warning in found if ": proxy." in warning]
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "::ffff:0:0/96"])
+def test_a_proxy_that_anybody_can_be_is_warned_of(tmp_path: Path, network: str) -> None:
+    """A network of all addresses is named with its place; a smaller one is not."""
+    text = '[server]\nworkers = 1\n[proxy]\nfrom = ["10.0.0.0/8", "{network}"]\n'
+    (warning,) = proxy_warnings(tmp_path, text.format(network=network))
+    assert warning.startswith(f"8: proxy.from[1]: {network} is everybody: ")
+    assert warning.endswith(" [proxy-is-anybody]")
+
+
+def test_limits_behind_a_proxy_are_warned_of(tmp_path: Path) -> None:
+    """With several workers each has a part of the limits; not with one, without limits, or without a proxy."""
+    proxy = '[proxy]\nfrom = ["192.0.2.1"]\n'
+    (warning,) = proxy_warnings(tmp_path, proxy + "[server]\nworkers = 4\n")
+    assert warning.startswith("6: proxy.from: a proxy that asks over UDP from one port reaches one of 4 workers")
+    assert "sockets=64" in warning
+    assert warning.endswith(" [limits-behind-proxy]")
+    assert proxy_warnings(tmp_path, proxy + "[server]\nworkers = 1\n") == []
+    assert proxy_warnings(tmp_path, proxy + "[server]\nworkers = 4\n[rate_limit]\nresponses_per_second = 0\n") == []
+    assert proxy_warnings(tmp_path, "[proxy]\nfrom = []\n[server]\nworkers = 4\n") == []
+
+
 def test_nodes_are_canonical(tmp_path: Path) -> None:
     """Addresses are in canonical text, and a configured node is healthy unless said otherwise."""
     node = load(tmp_path, GOOD_START + NODE).nodes["n1"]

@@ -63,6 +63,13 @@ def test_protocols_of_a_service_and_of_https_beside_addresses(tmp_path: Path) ->
     assert empty.https == Service(priority=1)
 
 
+def test_protocols_may_take_1024_bytes(tmp_path: Path) -> None:
+    """Four ids of the greatest length fit, each with the byte that says how long it is."""
+    ids = [f"{number:0255}" for number in range(4)]
+    (pool,) = pools(tmp_path, POOL + f"https = {{ alpn = {ids} }}\n")
+    assert pool.https == Service(priority=1, alpn=tuple(ids))
+
+
 def test_of_several_templates_the_pool_names_one(tmp_path: Path) -> None:
     """As it is written there, in any case, or relative to the pool's zone."""
     more = '[[node_record]]\nname = "{id}.{region}.nodes.example.org."\n'

@@ -192,6 +192,19 @@ def test_every_rfc_that_the_code_speaks_of_has_a_status() -> None:
     assert sorted(numbers - listed) == []
 
 
+def test_every_rfc_that_is_followed_has_its_place_in_the_code() -> None:
+    """Each row of the table of RFCs names modules that exist; one of an RFC that is not followed names none."""
+    lines = _text("docs/rfc-status.md").splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if re.match(r"\| \d", line)]
+    assert {row[2] for row in rows} == {"follows", "part", "not"}
+    for number, _, status, _, where in rows:
+        if status == "not":
+            assert where == "\N{EN DASH}", number
+        else:
+            assert re.fullmatch(r"`[\w/]+\.py`(, `[\w/]+\.py`)*", where), number
+            assert [path for path in re.findall(r"`(.+?)`", where) if not (ROOT / path).is_file()] == [], number
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
 def test_a_documents_links_and_files_are_there(path: Path) -> None:
     """Relative links lead to files, links to headings find them, and modules that are named exist."""
