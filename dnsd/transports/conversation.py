@@ -17,9 +17,7 @@ from abc import abstractmethod
 from typing import Protocol, cast
 
 from dnsd.transports.limits import TcpLimits
-
-# Queries of one connection answered before other connections, UDP and generations get their turn. Unit: queries.
-QUERIES_PER_TURN = 64
+from dnsd.transports.turns import Turns
 
 
 class Connection(Protocol):
@@ -39,13 +37,22 @@ class Connection(Protocol):
 
 
 class ConnectionKeeper(Protocol):
-    """What a connection tells of itself."""
+    """What a connection tells of itself.
+
+    Attributes:
+        turns: those of all connections.
+    """
+
+    turns: Turns
 
     def opened(self, connection: Connection) -> bool:
         """Take note of a new connection; False: it must go at once."""
 
     def active(self, connection: Connection) -> None:
         """Take note that it has sent a complete query."""
+
+    def failed(self, failure: Exception) -> None:
+        """Take note that one met a fault of ours, and ends."""
 
     def closed(self, connection: Connection) -> None:
         """Take note that it is gone."""
@@ -71,7 +78,6 @@ class Conversation(asyncio.Protocol):
         self._limits = limits
         self._received = bytearray()
         self._unsent_limit_reached = False
-        self._turn: asyncio.Handle | None = None
         self._finishing = False
         self._transport: asyncio.Transport
 
@@ -103,7 +109,8 @@ class Conversation(asyncio.Protocol):
         if self._finishing:
             return
         self._received += data
-        self._take_turn()
+        if not self._keeper.turns.take(self._take_turn):
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Let the transport send what is unsent and close: no query can follow."""
@@ -117,15 +124,13 @@ class Conversation(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with the queries that wait."""
         self._unsent_limit_reached = False
-        if not self._finishing and self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+        if not self._finishing:
+            self._keeper.turns.enqueue(self._take_turn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self._finishing = True
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        self._keeper.turns.drop(self._take_turn)
         self._keeper.closed(self)
 
     # What the keeper calls.
@@ -142,9 +147,16 @@ class Conversation(asyncio.Protocol):
     # Its own work.
 
     def _take_turn(self) -> None:
-        self._turn = None
         if self._finishing or self._unsent_limit_reached:
             return
+        try:
+            self._go_on()
+        except Exception as failure:  # noqa: BLE001 - one connection's fault must not be the worker's
+            self._keeper.failed(failure)
+            self._finishing = True
+            self._transport.abort()
+
+    def _go_on(self) -> None:
         output, used, asked, finished = self._converse()
         if used:
             del self._received[:used]
@@ -157,7 +169,7 @@ class Conversation(asyncio.Protocol):
         elif self._has_more():
             self._transport.pause_reading()
             if not self._unsent_limit_reached:
-                self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+                self._keeper.turns.enqueue(self._take_turn)
         elif self._unsent_limit_reached:
             self._transport.pause_reading()
         else:

@@ -5,11 +5,15 @@ Bytes in, bytes out: it must not know of sockets. h11 reads and writes the messa
 
 from __future__ import annotations
 
+import re
 import time
 
 import h11
 
 from dnsd.transports.doh import BAD_REQUEST, CONTENT_TOO_LARGE, MAX_BODY_BYTES, MAX_HEAD_BYTES, Doh, Request, refusal
+
+# RFC 9112 §3.2.2: a server "MUST accept the absolute-form in requests"; it has this before path and query.
+_SCHEME_AND_AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
 _CONTENT_TYPE, _CONTENT_LENGTH = b"content-type", b"content-length"
 
@@ -77,7 +81,7 @@ class Http1:
         self.asked += 1
         request = Request(
             head.method.decode("ascii"),
-            head.target.decode("ascii"),
+            _target_of(head),
             dict(head.headers).get(_CONTENT_TYPE, b"").decode("latin-1"),
             bytes(self._body),
         )
@@ -94,16 +98,23 @@ class Http1:
         if ends:
             fields.append(("connection", "close"))
         self._write(h11.Response(status_code=status, headers=fields))
-        if body:
+        if body and (self._head is None or self._head.method != b"HEAD"):  # RFC 9110 §9.3.2
             self._write(h11.Data(data=body))
         self._write(h11.EndOfMessage())
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
+            self._head = None
         else:
             self.over = True
 
     def _write(self, event: h11.Event) -> None:
         self._output += self._http.send(event) or b""
+
+
+def _target_of(request: h11.Request) -> str:
+    target = request.target.decode("ascii")
+    absolute = _SCHEME_AND_AUTHORITY.match(target)
+    return target[absolute.end() :] if absolute else target
 
 
 def _length_of(request: h11.Request) -> int:

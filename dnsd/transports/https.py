@@ -15,9 +15,12 @@ from dnsd.transports.http2 import Http2
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.responder import Responder
 
-# Read of one connection before others get their turn: up to some 20 requests, at 0.1 ms each, or 80 of the smallest
-# frames; as long as a turn over TCP takes. Unit: bytes.
+# A turn ends after so many requests, at 0.1 to 0.2 ms each; what else is read in it is bounded in bytes.
+REQUESTS_PER_TURN = 4
 BYTES_PER_TURN = 1024
+
+# Read at once, before requests are counted: some ten of the smallest, of HTTP/2. Unit: bytes.
+BYTES_PER_STEP = 128
 
 
 class Http(Protocol):
@@ -75,10 +78,13 @@ class HttpsConnection(Conversation):
     def _converse(self) -> Turn:
         """See `Conversation._converse`."""
         http = self._http = self._http or self._begin()
-        data = bytes(self._received[:BYTES_PER_TURN])
-        asked = http.asked
-        output = http.receive(data)
-        return output, len(data), http.asked > asked, http.over
+        received, output, used, asked = self._received, bytearray(), 0, http.asked
+        end = min(len(received), BYTES_PER_TURN)
+        while used < end and http.asked < asked + REQUESTS_PER_TURN and not http.over:
+            step = min(BYTES_PER_STEP, end - used)
+            output += http.receive(bytes(received[used : used + step]))
+            used += step
+        return bytes(output), used, http.asked > asked, http.over
 
     def _has_more(self) -> bool:
         """See `Conversation._has_more`."""

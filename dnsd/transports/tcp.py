@@ -8,11 +8,14 @@ from __future__ import annotations
 import time
 
 from dnsd.core.via import Via
-from dnsd.transports.conversation import QUERIES_PER_TURN, ConnectionKeeper, Conversation, Turn
+from dnsd.transports.conversation import ConnectionKeeper, Conversation, Turn
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.responder import Responder
 
 LENGTH_BYTES = 2  # RFC 1035 §4.2.2
+
+# Queries of one connection answered in a turn, so that it takes a fraction of a millisecond. Unit: queries.
+QUERIES_PER_TURN = 32
 
 
 class TcpConnection(Conversation):

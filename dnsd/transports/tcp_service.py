@@ -6,6 +6,7 @@ Owns listening sockets and the order of connections by their last activity. It m
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -19,12 +20,22 @@ from dnsd.transports.proxy import Proxies
 from dnsd.transports.responder import Responder
 from dnsd.transports.sockets import TCP_BACKLOG
 from dnsd.transports.tcp import TcpConnection
+from dnsd.transports.turns import Turns
 
 # How often idle connections are looked for, so that one is closed at most this much late. Unit: seconds.
 SWEEP_SECONDS = 0.5
 
 # How long the end waits for clients to read their last answers. Unit: seconds.
 LAST_ANSWERS_SECONDS = 1.0
+
+# How often before that clients who asked much may have their turns, 2 ms for all of them. Unit: passes of the loop.
+LAST_PASSES = 100
+
+# A fault of ours is logged with its traceback, at most once in this time: a client that found one must not be able to
+# fill the disk. Unit: seconds.
+FAILURE_LOG_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -36,12 +47,14 @@ class TcpCounts:
         refused: closed at once: their client has too many, and all are busy.
         evicted: closed to make room for a new one.
         timed_out: closed because no query came, or answers were not read.
+        failures: closed because of a fault of ours.
     """
 
     accepted: int = 0
     refused: int = 0
     evicted: int = 0
     timed_out: int = 0
+    failures: int = 0
 
 
 class TcpService:
@@ -55,6 +68,7 @@ class TcpService:
 
     def __init__(self, responder: Responder, *, limits: TcpLimits, proxies: Proxies | None = None) -> None:
         self.counts = TcpCounts()
+        self.turns = Turns()
         self._responder = responder
         self._limits = limits
         self._proxies = proxies
@@ -65,6 +79,7 @@ class TcpService:
         self._per_client: Counter[str | bytes] = Counter()
         self._sweep: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
+        self._failure_logged_at = -FAILURE_LOG_SECONDS
 
     @property
     def open_connections(self) -> int:
@@ -94,6 +109,10 @@ class TcpService:
             await asyncio.sleep(0)
         if self._sweep is not None:
             self._sweep.cancel()
+        for _ in range(LAST_PASSES):
+            if not self.turns.waiting:
+                break
+            await asyncio.sleep(0)
         for connection in tuple(self._last_active):
             connection.close()
         if self._last_active:
@@ -129,6 +148,14 @@ class TcpService:
         if connection in self._last_active:
             self._last_active[connection] = asyncio.get_running_loop().time()
             self._last_active.move_to_end(connection)
+
+    def failed(self, failure: Exception) -> None:
+        """See `ConnectionKeeper.failed`."""
+        self.counts.failures += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._failure_logged_at >= FAILURE_LOG_SECONDS:
+            self._failure_logged_at = now
+            _log.error("a connection met a fault of ours and was closed", exc_info=failure)
 
     def closed(self, connection: Connection) -> None:
         """See `ConnectionKeeper.closed`."""

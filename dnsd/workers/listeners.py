@@ -85,7 +85,7 @@ class Listeners:
         return Counters(
             queries=queries,
             dropped=self._engine.dropped,
-            failures=self._engine.failures,
+            failures=self._engine.failures + tcp.failures,
             send_errors=sum(shell.counts.send_errors for shell in self._udp),
             tcp_open=self._tcp.open_connections,
             tcp_accepted=tcp.accepted,

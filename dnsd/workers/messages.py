@@ -143,7 +143,7 @@ class Counters:
     Args:
         queries: answers by transport (`udp`, `tcp`) and RCODE.
         dropped: packets that got no answer, such as responses.
-        failures: queries that met a fault of ours and got SERVFAIL.
+        failures: queries that met a fault of ours and got SERVFAIL, and connections that one ended.
         send_errors: UDP answers that the kernel refused.
         tcp_open: TCP connections open now.
         tcp_accepted, tcp_refused, tcp_evicted, tcp_timed_out: see `TcpCounts`.

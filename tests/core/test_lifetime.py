@@ -20,6 +20,8 @@ brief   20 CNAME nowhere
 sub    300 NS ns.sub
 ns.sub 300 A 192.0.2.54
 now      0 A 192.0.2.3
+mail   900 MX 10 briefly
+briefly 30 A 192.0.2.4
 """
 
 
@@ -29,6 +31,7 @@ now      0 A 192.0.2.3
         ("two.example.org. A", 500),
         ("alias.example.org. A", 70),
         ("now.example.org. A", 0),
+        ("mail.example.org. MX", 30),
         ("two.example.org. AAAA", 60),
         ("nowhere.example.org. A", 60),
         ("lost.example.org. A", 60),
@@ -39,7 +42,7 @@ now      0 A 192.0.2.3
     ],
 )
 def test_the_smallest_of_what_it_says(question: str, seconds: int) -> None:
-    """The least TTL of the answer; of a negative one also the SOA's minimum; referrals and errors are not kept."""
+    """The least TTL of all sections; of a negative one also the SOA's minimum; referrals and errors are not kept."""
     response = engine_of(zone_of(ZONE)).respond(query(question), now=NOW, via=TCP, peer=PEER)
     assert response is not None
     assert lifetime_seconds(response) == seconds

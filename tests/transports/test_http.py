@@ -19,6 +19,7 @@ from dnsd.core.via import Transport, Via
 from dnsd.transports.doh import MAX_BODY_BYTES, MEDIA_TYPE, Doh, Reply, Request
 from dnsd.transports.http1 import Http1
 from dnsd.transports.http2 import MAX_STREAMS, Http2
+from dnsd.transports.http2_frames import OTHER_FRAMES, OTHER_FRAMES_PER_REQUEST
 from tests.support.dnsmessages import NOW, engine_of, query, zone_of
 
 ENGINE = engine_of(zone_of("@ NS ns1\nwww 120 A 192.0.2.1\nbig 300 TXT " + '"' + "x" * 250 + '"'))
@@ -163,6 +164,24 @@ def test_http_1_0_is_answered_once() -> None:
     http = http1()
     output = http.receive(f"GET {get()} HTTP/1.0\r\n\r\n".encode())
     assert (output.endswith(ANSWER), http.over) == (True, True)
+
+
+def test_a_refusal_of_head_has_no_body() -> None:
+    """Also where it is refused before its end, by a length or by what is no HTTP."""
+    for head in (raw("HEAD", get(), content_length="65536"), raw("HEAD", get(), transfer_encoding="chunked")):
+        http = http1()
+        output = http.receive(head + b"no chunk\r\n")
+        assert output.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 "))
+        assert (output.endswith(b"\r\n\r\n"), http.over) == (True, True)
+
+
+@pytest.mark.parametrize("prefix", ["https://ns1.example.org", "HTTPS://ns1.example.org:8443", "http://[2001:db8::1]"])
+def test_a_target_may_be_absolute(prefix: str) -> None:
+    """RFC 9112 §3.2.2: scheme and authority before the path change nothing."""
+    ((status, _, body), (elsewhere, _, _)) = replies(
+        http1().receive(raw("GET", prefix + get()) + raw("GET", prefix)), 2
+    )
+    assert (status, body, elsewhere) == (200, ANSWER, 404)
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "in chunks"])
@@ -380,6 +399,51 @@ def test_what_is_announced_is_judged_before_it_comes(frames: bytes) -> None:
     assert (client.server.over, client.gone) == (True, 11)
 
 
+@pytest.mark.parametrize(
+    "kind", [0, 2, 4, 6, 8, 0xAA], ids=["data", "priority", "settings", "ping", "window", "unknown"]
+)
+def test_frames_that_ask_nothing_are_bounded(kind: int) -> None:
+    """Some are allowed to a connection, and some more for each request; beyond, it ends."""
+    body = {2: b"\0\0\0\0\1", 6: bytes(8), 8: b"\0\0\0\1"}.get(kind, b"")
+    other = frame(len(body), kind, stream=3 if kind in (0, 2) else 0, body=body)
+    client = Client2()
+    client.ask()
+    client.ask("POST", "/dns-query", end=False, fields=POST)
+    client.go()
+    for _ in range(OTHER_FRAMES):
+        client.take(client.server.receive(other))
+    assert not client.server.over
+    for _ in range(2 * OTHER_FRAMES_PER_REQUEST):
+        client.take(client.server.receive(other))
+    assert (client.server.over, client.gone) == (True, 11)
+
+
+def test_fields_on_a_stream_that_was_reset_ask_nothing() -> None:
+    """They begin no request, however often they come, and so they are bounded as well."""
+    client = Client2()
+    stream = client.ask()
+    head = client.http.data_to_send()
+    client.take(client.server.receive(head))
+    reset = frame(4, 3, stream=stream + 2, body=bytes(4))
+    again = frame(3, 1, stream=stream + 2, body=b"\x82\x84\x87")
+    client.server.receive(frame(4, 1, stream=stream + 2, body=b"\x82\x84\x87\xbe") + reset)
+    for _ in range(OTHER_FRAMES + 2 * OTHER_FRAMES_PER_REQUEST):
+        client.server.receive(again)
+    assert client.server.over
+
+
+def test_a_long_session_may_have_many_frames() -> None:
+    """A client that answers each reply with windows and pings goes on for as long as it asks."""
+    client = Client2()
+    for _ in range(5 * OTHER_FRAMES):
+        stream = client.ask()
+        client.go()
+        client.http.ping(b"12345678")
+        client.http.increment_flow_control_window(len(client.bodies[stream]))
+        client.go()
+    assert (client.server.over, len(client.ended)) == (False, 5 * OTHER_FRAMES)
+
+
 def test_endless_headers_are_not_kept() -> None:
     """Fields beyond what a request may have end the connection."""
     client = Client2()
@@ -403,11 +467,19 @@ def session2() -> bytes:
     return data
 
 
-SESSIONS = {"h1": raw("GET", get()) + raw("POST", "/dns-query", QUERY, content_type=MEDIA_TYPE) * 2, "h2": session2()}
+SESSIONS = {
+    "GET": raw("GET", get()) + raw("POST", "/dns-query", QUERY, content_type=MEDIA_TYPE) * 2,
+    **{
+        method: raw(method, target, content_length="9") + bytes(9) + raw(method, target, transfer_encoding="chunked")
+        for method, target in (("HEAD", get()), ("CONNECT", "ns1.example.org:443"), ("OPTIONS", "*"))
+    },
+    "large": raw("HEAD", get(), content_length="65536"),
+    "h2": session2(),
+}
 
 
 @given(
-    version=st.sampled_from(["h1", "h2"]),
+    version=st.sampled_from(sorted(SESSIONS)),
     edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 20), st.binary(max_size=20)), max_size=4),
     step=st.integers(1, 100),
 )
@@ -417,7 +489,7 @@ def test_no_bytes_are_a_fault_of_ours(version: str, edits: list[tuple[int, int, 
     data = SESSIONS[version]
     for start, removed, added in edits:
         data = data[:start] + added + data[start + removed :]
-    http = http1() if version == "h1" else Http2(doh(), max_requests=10, max_unsent=1000)
+    http = Http2(doh(), max_requests=10, max_unsent=1000) if version == "h2" else http1()
     for start in range(0, len(data), step):
         if not http.over:
             http.receive(data[start : start + step])

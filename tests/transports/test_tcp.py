@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from dnsd.transports.conversation import QUERIES_PER_TURN
 from dnsd.transports.limits import TcpLimits
+from dnsd.transports.tcp import QUERIES_PER_TURN
 from dnsd.transports.tcp_service import SWEEP_SECONDS, client_key
 from tests.transports.stand_ins import Client, Echo, framed, tcp_service
 from tests.workers.fleet import until
