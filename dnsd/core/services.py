@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dnsd.core.constants import HTTPS, SRV, SVCB
+from dnsd.core.constants import HTTPS, MAX_MESSAGE_SIZE, SRV, SVCB
 from dnsd.core.names import ROOT, from_text
 from dnsd.core.packed import FAMILIES, packed
 from dnsd.core.records import ADDRESS_TYPES, Answerable, Rotation, RRset
@@ -30,6 +30,12 @@ TYPES = {
 }
 
 MAX_SRV_WEIGHT = 65_535  # RFC 2782: two bytes
+
+# What the records of a pool may take of a response over TCP; the rest is for the question, an alias or two on the way,
+# the OPT and the like. Unit: bytes.
+MAX_ANSWER_SIZE = MAX_MESSAGE_SIZE - 2048
+
+_RECORD_SIZE = 12  # of a record without its RDATA, its owner compressed (RFC 1035 §4.1.3, §4.1.4)
 
 # RFC 9460 §14.3.2. In RDATA the keys rise (§2.2), so that hints, whose keys are the highest here, come last.
 _ALPN, _NO_DEFAULT_ALPN, _PORT = 1, 2, 3
@@ -102,7 +108,7 @@ def service_records(spec: PoolSpec, selection: Selection, *, turn: int) -> Answe
     for priority, record in _records(selection):
         groups.setdefault(priority, []).append(record)
     (rdtype,) = TYPES[spec.type]
-    room = spec.max_answers
+    room = min(spec.max_answers, _most_that_fit(record for records in groups.values() for record in records))
     parts: list[Answerable] = []
     for _, records in sorted(groups.items()):
         size = min(room, len(records))
@@ -112,6 +118,12 @@ def service_records(spec: PoolSpec, selection: Selection, *, turn: int) -> Answe
     if len(parts) < 2:
         return parts[0] if parts else None
     return Composed(rdtype, spec.ttl, tuple(parts), one_after_the_other)
+
+
+def _most_that_fit(records: Iterable[Weighted]) -> int:
+    """Return how many records of the largest size any response has room for."""
+    largest = max((len(record.address) for record in records), default=0)
+    return MAX_ANSWER_SIZE // (_RECORD_SIZE + largest)
 
 
 def _records(selection: Selection) -> Iterable[tuple[int, Weighted]]:

@@ -368,3 +368,13 @@ def test_a_change_of_a_port_is_a_change_of_the_answers() -> None:
     change = fleet.apply([put(node("a", "192.0.2.10", ports={"edge": 1999}), 2)], now=NOW)
     assert change.put
     assert "0 100 1999 a.nodes.example.org." in records(ask(fleet))
+
+
+def test_answers_fit_into_a_message_however_long_their_records_are() -> None:
+    """Of a hundred records of a kilobyte so many are answered as any response over TCP has room for."""
+    nodes = [node(f"n{number}", f"192.0.2.{number}") for number in range(1, 101)]
+    service = Service(priority=1, alpn=tuple(f"{number:0>200}" for number in range(5)))
+    spec = pool(SERVICE, type=PoolType.SVCB, service=service, targets=PER_NODE, max_answers=2000)
+    response = ask(fleet_of(nodes, [spec]), SERVICE, "SVCB")
+    assert response.startswith("NOERROR aa\nanswer:")
+    assert 50 < len(records(response)) < 65
