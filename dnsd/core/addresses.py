@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from dnsd.core.answer import Answer, OwnedRRset
-from dnsd.core.constants import AAAA, AFSDB, HTTPS, KX, MX, NS, RT, SRV, SVCB, A
+from dnsd.core.constants import AAAA, AFSDB, DNAME, HTTPS, KX, MX, NS, RT, SRV, SVCB, A
 from dnsd.core.countdown import served
 from dnsd.core.limits import MAX_ADDITIONAL_NAMES, MAX_SERVICE_ALIASES
 from dnsd.core.names import ROOT, is_at_or_below, name_end
@@ -132,6 +132,8 @@ def _node_for(snapshot: Snapshot, zone: Zone, name: bytes) -> ZoneNode | None:
         return node if encloser is name and _is_glue(nodes, node, name) else None
     if encloser is name:
         return node
+    if DNAME in node.rrsets:
+        return None  # an alias, which wins over a wildcard (RFC 6672 §3.2)
     source = _WILDCARD + encloser
     return overlay.get(source) or nodes.get(source)
 

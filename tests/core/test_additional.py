@@ -16,6 +16,7 @@ ZONE = zone_of(
     ns.sub      A 192.0.2.40
     host.sub    A 192.0.2.41
     gone        DNAME elsewhere.example.net.
+    *.gone      A 192.0.2.60
     @           MX 10 mail
     wild        MX 10 any.pool
     hidden      MX 10 host.sub
