@@ -12,7 +12,7 @@ from dnsd.core.answer import Answer, OwnedRRset
 from dnsd.core.constants import AAAA, AFSDB, DNAME, HTTPS, KX, MX, NS, RT, SRV, SVCB, A
 from dnsd.core.countdown import served
 from dnsd.core.limits import MAX_ADDITIONAL_NAMES, MAX_SERVICE_ALIASES
-from dnsd.core.names import ROOT, is_at_or_below, name_end
+from dnsd.core.names import ROOT, WILDCARD, is_at_or_below, name_end
 from dnsd.core.owners import closest_zone
 from dnsd.core.records import RRset, Snapshot, Zone, ZoneNode
 
@@ -23,7 +23,6 @@ _HOST_OFFSET = {NS: 0, MX: 2, AFSDB: 2, RT: 2, KX: 2, SRV: 6, SVCB: 2, HTTPS: 2}
 _SERVICES = (SVCB, HTTPS)
 
 _ALIAS_MODE = b"\0\0"  # RFC 9460 §2.4.1: a priority of 0
-_WILDCARD = b"\x01*"
 
 
 def add_addresses(snapshot: Snapshot, answer: Answer, *, now: float | None) -> None:
@@ -47,7 +46,7 @@ def _add_services(snapshot: Snapshot, answer: Answer, owner: bytes, rrset: RRset
     """Add what a client would ask next: the services that an alias leads to, and addresses of endpoints."""
     for _ in range(MAX_SERVICE_ALIASES):
         _add(snapshot, answer, _endpoints(owner, rrset), ADDRESSES, now)
-        owner = next((target for target in _aliases(rrset)), ROOT)
+        owner = next(_aliases(rrset), ROOT)
         if owner == ROOT:  # none, or one that says that there is no such service (RFC 9460 §2.5.1)
             return
         before = len(answer.additional)
@@ -134,7 +133,7 @@ def _node_for(snapshot: Snapshot, zone: Zone, name: bytes) -> ZoneNode | None:
         return node
     if DNAME in node.rrsets:
         return None  # an alias, which wins over a wildcard (RFC 6672 §3.2)
-    source = _WILDCARD + encloser
+    source = WILDCARD + encloser
     return overlay.get(source) or nodes.get(source)
 
 

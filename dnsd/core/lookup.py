@@ -22,11 +22,9 @@ from dnsd.core.constants import (
 )
 from dnsd.core.countdown import clipped_ttl, next_change, served
 from dnsd.core.limits import MAX_ALIASES
-from dnsd.core.names import ROOT, parent
+from dnsd.core.names import ROOT, WILDCARD, parent
 from dnsd.core.owners import closest_zone
 from dnsd.core.records import RRset, Snapshot, Zone, ZoneNode
-
-_WILDCARD = b"\x01*"
 
 
 def look_up(snapshot: Snapshot, qname: bytes, qtype: int, *, now: float | None = None, asked: bytes = b"") -> Answer:
@@ -94,7 +92,7 @@ def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answe
         if DNAME in node.rrsets:
             return _substitute(encloser, node, name, qtype, answer)
         # RFC 4592 §3.3.1: the one wildcard that counts is the closest encloser's own.
-        answer.wildcard = _WILDCARD + encloser
+        answer.wildcard = WILDCARD + encloser
         source = overlay.get(answer.wildcard) or nodes.get(answer.wildcard)
         if source is None:
             answer.wildcard = None

@@ -12,6 +12,9 @@ from dnsd.core.constants import MAX_LABEL_SIZE, MAX_NAME_SIZE
 
 ROOT = b"\x00"
 
+# The label that makes a wildcard of the name that it stands before (RFC 4592 §2.1.1).
+WILDCARD = b"\x01*"
+
 # RFC 4343: only the ASCII letters fold. Length bytes are at most 63, below "A" (65), so that a name in wire form
 # can be folded as a whole: bytes.lower() does exactly that.
 

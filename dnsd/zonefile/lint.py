@@ -18,7 +18,6 @@ _ADDRESSES = frozenset({constants.A, constants.AAAA})
 _NSEC = 47
 _OF_THE_PARENT = frozenset({constants.NS, constants.DS, constants.RRSIG, _NSEC})
 
-_WILDCARD_LABEL = b"\x01*"
 
 # Bytes of a record before its RDATA, where its owner is a pointer: RFC 1035 §4.1.3 and §4.1.4.
 _RECORD_HEAD = 12
@@ -56,7 +55,7 @@ class _Zone:
         for above in names.ancestors(name):
             if there is not None or not names.is_at_or_below(above, self.gathering.apex):
                 break
-            there = self.types.get(_WILDCARD_LABEL + above)
+            there = self.types.get(names.WILDCARD + above)
         return there or frozenset()
 
 
@@ -73,7 +72,7 @@ def warn_of_oddities(gathering: Gathering, types: TypesByOwner, *, others: Conta
         _check_size(gathering, owner, rdtype, gathered)
         if rdtype in _TARGET_OFFSET:
             _check_targets(zone, owner, rdtype, gathered)
-        if owner.startswith(_WILDCARD_LABEL) and rdtype in (constants.NS, constants.DNAME):
+        if owner.startswith(names.WILDCARD) and rdtype in (constants.NS, constants.DNAME):
             # RFC 4592 §4.2 and §4.4: what these mean at a wildcard is left undefined.
             kind = "NS" if rdtype == constants.NS else "DNAME"
             effect = "delegates" if rdtype == constants.NS else "redirects"

@@ -6,13 +6,13 @@ all who asked before it began, and nobody stands behind more than the one that i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from dnsd.errors import NotReplicated, RevisionLost
+from dnsd.stores.following import SharedRead
 from dnsd.stores.redis import layout
 from dnsd.stores.redis.connecting import ANSWER_SECONDS, Lane
 from dnsd.stores.redis.link import Link
@@ -52,9 +52,8 @@ class Confirmer:
         self._keys = keys
         self._label = label
         self._min_replicas = min_replicas
-        self._turn = asyncio.Lock()
-        self._asked: dict[Place, None] = {}
-        self._next: asyncio.Task[_Round] | None = None  # the wait that has not begun
+        self._asked: dict[Place, None] = {}  # by those whose wait has not begun
+        self._waits = SharedRead(self._wait_for_asked, rest_seconds=lambda _: 0.0)
 
     async def confirm(self, revision: int, mark: str) -> None:
         """Wait until enough replicas have a revision, and with it all before it.
@@ -69,10 +68,7 @@ class Confirmer:
             return
         place = revision, mark
         self._asked[place] = None
-        if self._next is None:
-            self._next = asyncio.create_task(self._take_turn())
-        # A caller that is cancelled must not end the wait of the others.
-        found = await asyncio.shield(self._next)
+        found = await self._waits.read()
         if place not in found.kept:
             raise RevisionLost(f"{self._label}: it has lost revision {revision}: try again")
         if found.replicas < self._min_replicas:
@@ -81,15 +77,12 @@ class Confirmer:
                 f" {REPLICA_SECONDS:.0f} s: it would be lost with the primary"
             )
 
-    async def _take_turn(self) -> _Round:
-        async with self._turn:
-            asked, self._asked = list(self._asked), {}
-            self._next = None  # who comes from now on may have written after this one began
-            return await self._link.run(
-                lambda client: self._wait(client, asked),
-                seconds=ANSWER_SECONDS + REPLICA_SECONDS,
-                lane=Lane.CONFIRMING,
-            )
+    async def _wait_for_asked(self) -> _Round:
+        # Who comes from now on may have written after this wait began, and has the next one.
+        asked, self._asked = list(self._asked), {}
+        return await self._link.run(
+            lambda client: self._wait(client, asked), seconds=ANSWER_SECONDS + REPLICA_SECONDS, lane=Lane.CONFIRMING
+        )
 
     async def _wait(self, client: Redis, asked: Sequence[Place]) -> _Round:
         changes = self._keys.changes
