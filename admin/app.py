@@ -2,11 +2,13 @@
 
 request ─ target is text ─ local, or tokens are set ─ route ─ caller ─ query, If-Match and body ─ handler ─ reply
                  any error on the way, the handler's included, becomes a problem (admin.problems)
+
+Agents' reports, of which there are more than of all else together, take a shorter way where they can (admin.lane).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler as HttpHandler
@@ -16,6 +18,7 @@ from admin.auth import Gate
 from admin.backend import Backend
 from admin.bodies import MAX_BODY_SIZE, read_body
 from admin.call import Call, Reply, Services
+from admin.lane import ReportLane
 from admin.openapi import describe
 from admin.problems import (
     MALFORMED_TARGET,
@@ -30,12 +33,15 @@ from admin.routes import ROUTES, Route
 from admin.streams import HEARTBEAT_SECONDS, EventStreams
 from dnsd.config.settings import Token
 
+# The short way of agents' reports, for the server that the application runs in.
+LANE = web.AppKey("LANE", ReportLane)
+
 
 def make_app(
     backend: Backend,
     *,
-    tokens: Callable[[], Sequence[Token]],
-    metrics: Callable[[], bytes],
+    tokens: Callable[[], tuple[Token, ...]],
+    metrics: Callable[[], Awaitable[bytes]],
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> web.Application:
     """Return the admin interface over a service.
@@ -58,6 +64,7 @@ def make_app(
     async def close_streams(_app: web.Application) -> None:
         streams.close()
 
+    app[LANE] = ReportLane(gate, backend)
     app.on_shutdown.append(close_streams)
     app.on_response_prepare.append(_add_security_headers)
     return app
@@ -99,7 +106,8 @@ def _guard(gate: Gate) -> Middleware:
 
 def _http_handler(route: Route, gate: Gate, services: Services) -> HttpHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        actor = gate.admit(request, route.access, node=request.match_info.get("id"))
+        authorizations = request.headers.getall("Authorization", [])
+        actor = gate.admit(authorizations, route.access, node=request.match_info.get("id"))
         query, errors = read_query(request.query, route.params)
         if_revision, more = read_if_match(request.headers.getall("If-Match", [])) if route.conditional else (None, [])
         body, yet_more = await read_body(request, route.body)

@@ -9,6 +9,7 @@ import enum
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -20,6 +21,9 @@ from dnsd.control.actor import Actor
 
 LOCAL_OPERATOR = Actor("local", Scope.OPERATOR)
 ANYONE = Actor("anyone", Scope.VIEWER)
+
+# Hosts and origins of which it is remembered whether they are loopback addresses. Unit: texts.
+HOSTS_KEPT = 256
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
 
@@ -56,17 +60,20 @@ class Gate:
             and `check_local` keeps other web pages out.
     """
 
-    def __init__(self, tokens: Callable[[], Sequence[Token]]) -> None:
+    def __init__(self, tokens: Callable[[], tuple[Token, ...]]) -> None:
         self._read_tokens = tokens
+        self._indexed: tuple[Token, ...] | None = None
+        self._by_digest: dict[str, Token] = {}
 
     @property
-    def _tokens(self) -> Sequence[Token]:
+    def _tokens(self) -> tuple[Token, ...]:
         return self._read_tokens()
 
-    def admit(self, request: web.Request, access: Access, *, node: str | None) -> Actor:
+    def admit(self, authorizations: Sequence[str], access: Access, *, node: str | None) -> Actor:
         """Return who calls.
 
         Args:
+            authorizations: the values of the Authorization headers.
             access: what the route asks.
             node: the node that the path names, None where it names none.
 
@@ -75,7 +82,7 @@ class Gate:
         """
         if access is Access.OPEN:
             return ANYONE
-        actor = self._actor_of(request) if self._tokens else LOCAL_OPERATOR
+        actor = self._actor_of(authorizations) if self._tokens else LOCAL_OPERATOR
         if actor.scope not in access.scopes:
             raise Fault(NOT_ALLOWED, f"The token of {actor.name} has the scope {actor.scope.value}.")
         if actor.scope is Scope.AGENT and not _same_node(actor.node, node):
@@ -91,8 +98,7 @@ class Gate:
         if self._tokens:
             return
         for host in request.headers.getall("Host", []):
-            if not _is_loopback(f"//{host}"):
-                raise Fault(NOT_LOCAL, "The Host header names no loopback address; set tokens to serve others.")
+            self.check_host(host)
         # The form that clients of a proxy send: HTTP has its host count, whatever the Host header says.
         target = request.raw_path
         if not target.startswith("/") and target != "*" and not _is_loopback(f"//{_authority_of(target)}"):
@@ -103,20 +109,36 @@ class Gate:
             if not _is_loopback(origin):
                 raise Fault(NOT_LOCAL, "The Origin header names no loopback address; set tokens to serve others.")
 
-    def _actor_of(self, request: web.Request) -> Actor:
+    def check_host(self, host: str) -> None:
+        """Without tokens, refuse a Host header that names no loopback address.
+
+        Raises:
+            Fault: 403.
+        """
+        if not self._tokens and not _is_loopback(f"//{host}"):
+            raise Fault(NOT_LOCAL, "The Host header names no loopback address; set tokens to serve others.")
+
+    def _actor_of(self, values: Sequence[str]) -> Actor:
         # RFC 6750 §3: a challenge names an error only where a token was presented.
-        values = request.headers.getall("Authorization", [])
         if not values:
             raise Fault(UNAUTHENTICATED, "Send Authorization: Bearer <token>.", headers={"WWW-Authenticate": "Bearer"})
         scheme, _, secret = values[0].partition(" ")
         if len(values) == 1 and scheme.lower() == "bearer":
             digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogateescape")).hexdigest()
-            # Every token is compared, so that the time taken does not tell which one came near.
-            found = [token for token in self._tokens if hmac.compare_digest(token.sha256, digest)]
-            if found:
-                return Actor(found[0].name, found[0].scope, found[0].node)
+            found = self._token_of(digest)
+            if found is not None:
+                return Actor(found.name, found.scope, found.node)
         challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise Fault(UNAUTHENTICATED, "The token is not known here.", headers=challenge)
+
+    def _token_of(self, digest: str) -> Token | None:
+        tokens = self._tokens
+        if tokens is not self._indexed:
+            self._indexed, self._by_digest = tokens, {token.sha256: token for token in reversed(tokens)}
+        # A fleet has a token for each agent: not every one is looked at. What the time of a look-up tells is about
+        # digests, and nobody can make a secret of a digest that he has come near.
+        found = self._by_digest.get(digest)
+        return found if found is not None and hmac.compare_digest(found.sha256, digest) else None
 
 
 def _same_node(own: str | None, asked: str | None) -> bool:
@@ -130,6 +152,7 @@ def _authority_of(target: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=HOSTS_KEPT)
 def _is_loopback(url: str) -> bool:
     try:
         parts = urlsplit(url)

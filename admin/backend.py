@@ -78,7 +78,7 @@ class Backend(Protocol):
             NodeConflict: the configuration declares it.
         """
 
-    async def report(self, node: str, request: ReportRequest) -> DesiredState:
+    def report(self, node: str, request: ReportRequest) -> DesiredState:
         """Take an agent's report."""
 
     def nodes(self) -> list[NodeInfo]:

@@ -37,7 +37,7 @@ async def read_body(request: web.Request, model: type[Request] | None) -> tuple[
         return None, []
     _check_media_type(request)
     data = await _read_bytes(request)
-    _check_json(data)
+    check_json(data)
     try:
         # Validated as JSON rather than as Python objects: an instant is then text and nothing else.
         return model.model_validate_json(data), []
@@ -67,17 +67,16 @@ async def _read_bytes(request: web.Request) -> bytes:
         raise Fault(MALFORMED_BODY, "The body's transfer coding is broken.") from None
 
 
-def _check_json(data: bytes) -> None:
-    """Refuse what JSON parsers disagree on: repeated keys, numbers out of range, broken text."""
+def check_json(data: bytes) -> None:
+    """Refuse what JSON parsers disagree on: repeated keys, numbers out of range, broken text.
+
+    Raises:
+        Fault: 400.
+    """
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_without_repeats,
-            parse_int=_finite,
-            parse_float=_finite,
-            parse_constant=_finite,
-        )
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        value = _STRICT.decode(data.decode("utf-8"))
+        if b"\\" in data:  # without an escape, it has no half of a surrogate pair
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
         raise Fault(MALFORMED_BODY, "The body is not UTF-8.") from None
     except UnicodeEncodeError:
@@ -91,11 +90,11 @@ def _check_json(data: bytes) -> None:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for key, item in pairs:
-        if key in value:
-            raise ValueError(f"the key {key!r} is given more than once")
-        value[key] = item
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
+        raise ValueError(f"the key {repeated!r} is given more than once")
     return value
 
 
@@ -104,3 +103,8 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
     return value
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_without_repeats, parse_int=_finite, parse_float=_finite, parse_constant=_finite
+)

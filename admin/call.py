@@ -29,7 +29,7 @@ class Services:
     """
 
     backend: Backend
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Awaitable[bytes]]
     openapi: Mapping[str, Any]
     streams: EventStreams
 

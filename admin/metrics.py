@@ -6,6 +6,7 @@ the values are counted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -86,8 +87,8 @@ class Metrics:
     """
 
     def __init__(self, sample: Callable[[], MetricsSample]) -> None:
+        self._sample = sample
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_SampleCollector(sample))
         ProcessCollector(registry=self._registry)
         self._propagation = Histogram(
             "dnsd_propagation_seconds",
@@ -102,19 +103,31 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the exposition."""
-        return generate_latest(self._registry)
+        return self._write(self._sample())
+
+    async def scrape(self) -> bytes:
+        """Return the exposition, and let others have their turns while it is written."""
+        # A thread: a thousand pools are a third of a megabyte of text, and drains must not wait for it.
+        return await asyncio.to_thread(self._write, self._sample())
+
+    def _write(self, sample: MetricsSample) -> bytes:
+        return generate_latest(_Exposed(sample, self._registry))
 
 
-class _SampleCollector(Collector):
-    def __init__(self, sample: Callable[[], MetricsSample]) -> None:
+class _Exposed(Collector):
+    """A sample, and what counts by itself."""
+
+    def __init__(self, sample: MetricsSample, registry: CollectorRegistry) -> None:
         self._sample = sample
+        self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
-        sample = self._sample()
+        sample = self._sample
         yield from _answering(sample)
         yield from _events(sample)
         yield from _pools(sample)
         yield from _drains(sample)
+        yield from self._registry.collect()
 
 
 def _answering(sample: MetricsSample) -> Iterator[Metric]:

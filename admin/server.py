@@ -7,6 +7,7 @@ import os
 
 from aiohttp import web
 
+from admin.app import LANE
 from admin.connections import HEADER_TIMEOUT_SECONDS, MAX_CONNECTIONS, Connection, Connections, prove_connection
 from dnsd.config.settings import Endpoint
 from dnsd.errors import StartError
@@ -43,6 +44,7 @@ class AdminServer:
     ) -> None:
         app.middlewares.insert(0, prove_connection)
         self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_GRACE_SECONDS)
+        self._lane = app.get(LANE)
         self._connections = Connections(limit=max_connections, header_timeout_seconds=header_timeout_seconds)
         self._listener: asyncio.Server | None = None
         self._wanted = Endpoint(host, port)
@@ -81,6 +83,7 @@ class AdminServer:
         return Connection(
             self._runner.server,
             connections=self._connections,
+            lane=self._lane,
             keepalive_timeout=KEEPALIVE_SECONDS,
             access_log=None,  # who changed what is in the history
         )

@@ -34,7 +34,7 @@ async def delete_node(call: Call) -> Reply:
 
 async def report(call: Call) -> Reply:
     """Take an agent's report and answer what its node is to do."""
-    desired = await call.backend.report(call.path["id"], call.body_as(ReportRequest))
+    desired = call.backend.report(call.path["id"], call.body_as(ReportRequest))
     return Reply(model=desired, revision=desired.revision)
 
 

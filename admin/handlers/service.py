@@ -48,7 +48,7 @@ async def readyz(call: Call) -> Reply:
 
 async def metrics(call: Call) -> web.Response:
     """Expose metrics in Prometheus' text format."""
-    return web.Response(body=call.services.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=await call.services.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def openapi(call: Call) -> web.Response:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from dnsd.model.node import DEFAULT_WEIGHT, MAX_PORT, MAX_PRIORITY, MAX_WEIGHT
-from dnsd.model.times import format_instant, parse_instant
+from dnsd.model.times import can_be_written, format_instant, parse_instant
 
 ItemT = TypeVar("ItemT")
 
@@ -22,10 +22,8 @@ MAX_INTEGER = 2**63 - 1
 def _read_instant(value: object, info: ValidationInfo) -> float:
     if isinstance(value, str):
         instant = parse_instant(value)
-        try:
-            format_instant(instant)
-        except (ValueError, OverflowError, OSError):  # its offset leads out of the years 1 to 9999
-            raise ValueError(f"{value!r} is outside the years 1 to 9999 in UTC") from None
+        if not can_be_written(instant):  # its offset leads out of them
+            raise ValueError(f"{value!r} is outside the years 1 to 9999 in UTC")
         return instant
     if isinstance(value, float) and info.mode == "python":  # from our own code, not from JSON
         return value

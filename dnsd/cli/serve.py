@@ -63,12 +63,9 @@ def check(config: Path, *, as_json: bool) -> None:
 
 
 def _summary(settings: Settings) -> str:
-    records = sum(
-        len(rrset.pick().rdatas)
-        for zone in settings.zones.values()
-        for node in zone.nodes.values()
-        for rrset in node.rrsets.values()
-    )
+    from dnsd.core.zoneimage import count_records
+
+    records = sum(count_records(zone) for zone in settings.zones.values())
     counts = {
         "zone": len(settings.zones),
         "record": records,

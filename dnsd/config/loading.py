@@ -23,7 +23,7 @@ from dnsd.config.settings import Settings
 from dnsd.config.store import check_min_replicas, check_state_file, check_store, check_store_files
 from dnsd.config.tcp import check_tcp
 from dnsd.config.tokens import check_tokens
-from dnsd.config.zone_files import check_names, read_zones
+from dnsd.config.zone_files import check_names, read_declared
 from dnsd.config.zone_names import zone_names
 from dnsd.core import names
 from dnsd.errors import ConfigurationError
@@ -47,7 +47,7 @@ def load_settings(path: Path, *, starting: bool = True) -> Settings:
     data, findings = parse_toml(path)
     document = read_document(data, findings)
     server = _check_server(document, findings, folder=path.parent, starting=starting)
-    fleet = _check_fleet(document, findings, folder=path.parent)
+    fleet = _check_fleet(document, findings, folder=path.parent, starting=starting)
     if findings.problems:
         # A zone's file may be read twice, for a zone that is declared twice.
         raise ConfigurationError(tuple(dict.fromkeys(findings.problems)))
@@ -96,7 +96,7 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
     }
 
 
-def _check_fleet(document: Document, findings: Findings, *, folder: Path) -> dict[str, Any]:
+def _check_fleet(document: Document, findings: Findings, *, folder: Path, starting: bool) -> dict[str, Any]:
     """Return the fields of `Settings` that are about zones, nodes and pools, without what is faulty."""
     roles = check_roles(document.top, findings)
     made = check_nodes(document.nodes, findings, roles=roles)
@@ -109,7 +109,7 @@ def _check_fleet(document: Document, findings: Findings, *, folder: Path) -> dic
     pools = check_pools(declared, findings, roles=roles, nodes=tuple(whole.values()), templates=targets)
     owners = {*declared.by_owner, *(owner for template in templates for owner in template.owners)}
     fleet_names = frozenset(names.from_text(owner) for owner in owners)
-    zones = read_zones(document.zones, findings, folder=folder, fleet_names=fleet_names)
+    zones = read_declared(document.zones, findings, folder=folder, fleet_names=fleet_names, starting=starting)
     check_names(zones, findings, pools=pool_names(declared, pools), templates=templates)
     return {
         "roles": roles,

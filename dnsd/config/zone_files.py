@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -15,7 +15,8 @@ from dnsd.config.schema import ZoneSection
 from dnsd.core import names
 from dnsd.core.owners import why_not_overlay
 from dnsd.core.records import ADDRESS_TYPES, Zone
-from dnsd.zonefile.zone import ZoneFile, nothing_of, read_zone
+from dnsd.zonefile.apart import read_zones
+from dnsd.zonefile.zone import Request, ZoneFile, nothing_of
 
 # What `why_not_overlay` calls a name that no zone has.
 OUTSIDE = "outside-zones"
@@ -47,42 +48,52 @@ class Zones:
         return fault
 
 
-def read_zones(
-    entries: Sequence[Entry[ZoneSection]], findings: Findings, *, folder: FilePath, fleet_names: Container[bytes]
+def read_declared(
+    entries: Sequence[Entry[ZoneSection]],
+    findings: Findings,
+    *,
+    folder: FilePath,
+    fleet_names: frozenset[bytes],
+    starting: bool,
 ) -> Zones:
     """Read every zone's master file; problems and warnings, its own and the file's, go to the findings.
 
     Args:
         folder: what relative paths are relative to.
         fleet_names: folded owners of pools and nodes, which records of the zones may point to.
+        starting: nobody is answered yet.
     """
     served: dict[bytes, Zone] = {}
     known: dict[bytes, Zone] = {}
-    complete = True
-    for entry in entries:
-        apex = _apex(entry, findings)
+    apexes = [_apex(entry, findings) for entry in entries]
+    # In the order of the entries, with none for those whose file or name is not known.
+    found = iter(
+        read_zones(
+            [
+                Request(path=folder / entry.section.file, apex=apex, other_names=fleet_names)
+                for entry, apex in zip(entries, apexes, strict=True)
+                if apex is not None and entry.good("file")
+            ],
+            hurry=starting,
+        )
+    )
+    for entry, apex in zip(entries, apexes, strict=True):
         if apex is None:
-            complete = False
             continue
         again = apex in known
         if again:
             findings.problem(entry.at("name"), "duplicate-zone", message="the zone is declared already")
-        read = _read(entry, apex, findings, folder=folder, fleet_names=fleet_names)
+        read = next(found) if entry.good("file") else None
+        if read is not None:
+            _report(entry, read, findings, path=folder / entry.section.file)
         if not again:
             known[apex] = read.names if read else nothing_of(apex)
             if read and read.zone:
                 served[apex] = read.zone
-    return Zones(served, known, complete)
+    return Zones(served, known, complete=None not in apexes)
 
 
-def _read(
-    entry: Entry[ZoneSection], apex: bytes, findings: Findings, *, folder: FilePath, fleet_names: Container[bytes]
-) -> ZoneFile | None:
-    """Return what came of a zone's file, or None where none is named."""
-    if not entry.good("file"):
-        return None
-    path = folder / entry.section.file
-    read = read_zone(path, origin=names.to_text(apex), other_names=fleet_names)
+def _report(entry: Entry[ZoneSection], read: ZoneFile, findings: Findings, *, path: FilePath) -> None:
     for problem in read.problems:
         if problem.id == "unreadable" and (problem.file, problem.line) == (str(path), 0):
             # Nothing can be mended in a file that is not there; this file names it.
@@ -90,7 +101,6 @@ def _read(
         else:
             findings.problems.append(problem)
     findings.warnings.extend(read.warnings)
-    return read
 
 
 def _apex(entry: Entry[ZoneSection], findings: Findings) -> bytes | None:

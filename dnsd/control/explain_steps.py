@@ -100,7 +100,7 @@ def _existing(snapshot: Snapshot, fleet: Fleet, name: bytes, qtype: int, found: 
     if _is_of_pool(fleet.pools.get(text), qtype, outcome):
         said = _of_pool(fleet.pools[text], qtype, kind)[outcome]
         return _step(name, found, source="pool", outcome=outcome, said=by + said, pool=text)
-    node = _node_named(fleet, text) if qtype in ADDRESS_TYPES or qtype == ANY else None
+    node = fleet.node_named(text) if qtype in ADDRESS_TYPES or qtype == ANY else None
     if node is not None:
         has = "its addresses" if outcome == "data" else f"it has no {kind} address (NODATA)"
         said = f"the own name of node {node}, which no drain changes: {has}"
@@ -136,10 +136,6 @@ def _of_pool(pool: PoolSpec, qtype: int, kind: str) -> dict[str, str]:
 def _rrsets_at(snapshot: Snapshot, zone: Zone | None, name: bytes) -> bool:
     node = snapshot.overlay.get(name) or (zone.nodes.get(name) if zone is not None else None)
     return node is not None and bool(node.rrsets)
-
-
-def _node_named(fleet: Fleet, text: str) -> str | None:
-    return next((key for key in fleet.nodes if text in fleet.names_of(key)), None)
 
 
 def _stop(name: bytes, outcome: str, said: str) -> ExplainedStep:

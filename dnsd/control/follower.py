@@ -89,8 +89,7 @@ class Follower:
 
     async def _take_changes(self, *, wait_seconds: float) -> bool:
         """Publish what follows the fleet's revision; say whether there was anything, and may be more."""
-        fleet = self._publisher.fleet
-        revision, mark = fleet.revision, fleet.mark
+        revision, mark = self._publisher.fleet.revision, self._publisher.fleet.mark
         records: Sequence[ChangeRecord] = ()
         try:
             records = await self._store.changes(after=revision, mark=mark, wait_seconds=wait_seconds)

@@ -81,7 +81,7 @@ class Inventory:
             same = there is not None and there.to_json() == node.to_json()
             if there is not None and there.configured and not same:
                 raise NodeConflict(f"{key} is declared in the configuration: change it there and reload")
-            twin = next((other for other in fleet.nodes if other != key and other.lower() == key.lower()), None)
+            twin = fleet.twin_of(key)
             if twin is not None:
                 raise NodeConflict(f"{key} differs from node {twin} only by case")
             reason = fleet.why_not_register(node)
@@ -143,7 +143,10 @@ class Inventory:
                 observed_at=request.observed_at,
                 received_at=to_milliseconds(now),
                 health={role: word == "up" for role, word in request.health.items()},
-                sessions={role: counts.model_dump() for role, counts in request.sessions.items()},
+                sessions={
+                    role: {"viewers": each.viewers, "inputs": each.inputs, "jobs": each.jobs}
+                    for role, each in request.sessions.items()
+                },
                 applied_revision=request.applied_revision,
                 local_drains=tuple(request.local_drains),
             )
@@ -163,13 +166,18 @@ class Inventory:
         place: str | None = None
         while True:
             try:
-                reports, place = await self._store.reports(after=place, wait_seconds=WAIT_SECONDS)
+                reports, place = await self._store.reports(after=place, wait_seconds=WAIT_SECONDS, known=self._has)
             except StoreUnavailable as error:
                 self._health.failed_to_read(error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for report in reports:
                 self._take_from_store(report)
+
+    def _has(self, node: str) -> int | None:
+        """Return the sequence of the last report of a node."""
+        last = self._publisher.fleet.reports.get(node)
+        return None if last is None else last.sequence
 
     def _take_from_store(self, report: Report) -> None:
         fleet = self._publisher.fleet

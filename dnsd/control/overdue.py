@@ -40,10 +40,13 @@ class OverdueWatch:
             return
         self._looked_at = now
         drains = self._publisher.fleet.all_drains()
-        self._told &= {(drain.key, drain.effective_since) for drain in drains}
-        for drain in drains:
-            told = (drain.key, drain.effective_since)
-            if told not in self._told and drain.overdue(now, after=self._warn_after()):
+        after = self._warn_after()
+        overdue = {(drain.key, drain.effective_since): drain for drain in drains if drain.overdue(now, after=after)}
+        if self._told - overdue.keys():
+            # One whose age was raised stays told of.
+            self._told &= {(drain.key, drain.effective_since) for drain in drains}
+        for told, drain in overdue.items():
+            if told not in self._told:
                 self._told.add(told)
                 self._tell(drain, now)
 

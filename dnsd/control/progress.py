@@ -10,6 +10,7 @@ named ──withdraw──► waiting for workers ──applied──► caches 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -77,6 +78,7 @@ class DepartureLog:
         self._steady = steady
         self._records: dict[str, dict[str, _Record]] = {}
         self._waiting: set[tuple[str, str]] = set()
+        self._queue: deque[tuple[int, tuple[str, str]]] = deque()  # generation, (node, role); generations rise
         self.begin()
 
     def begin(self) -> None:
@@ -85,7 +87,7 @@ class DepartureLog:
         self._begun_at_steady = self._steady()
 
     def withdraw(self, withdrawals: Iterable[Withdrawal], *, generation: int) -> None:
-        """Note what a generation takes out, before any worker has applied it."""
+        """Note what a generation, not an older one than the last, takes out before any worker has applied it."""
         now = self._steady()
         for withdrawal in withdrawals:
             key = (withdrawal.node, withdrawal.role)
@@ -96,6 +98,7 @@ class DepartureLog:
             record.max_ttl = max(withdrawal.ttl, record.max_ttl)
             record.withdrawn_at = None
             self._waiting.add(key)
+            self._queue.append((generation, key))
 
     def applied(self, generation: int, answers: AnswerLog | None = None) -> None:
         """Note that every worker has applied a generation and those before it.
@@ -103,7 +106,11 @@ class DepartureLog:
         Args:
             answers: what workers have told with it; None: nothing.
         """
-        for key in tuple(self._waiting):
+        # Not all that wait: while workers are behind, each generation would cost as much as all of them.
+        settled: set[tuple[str, str]] = set()
+        while self._queue and self._queue[0][0] <= generation:
+            settled.add(self._queue.popleft()[1])
+        for key in settled:
             record = self._records[key[0]][key[1]]
             for each in record.pending:
                 if each.generation <= generation:

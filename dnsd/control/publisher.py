@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from dnsd.api.schemas import Event
@@ -18,7 +18,7 @@ from dnsd.control.events import EventHub
 from dnsd.control.progress import DepartureLog
 from dnsd.core.fleet import Fleet
 from dnsd.core.fleet_change import OverlayChange, Withdrawal
-from dnsd.core.records import Delta, Snapshot
+from dnsd.core.records import Delta, Snapshot, Zone
 from dnsd.model.drain import Drain
 from dnsd.model.report import Report
 from dnsd.model.state import ChangeRecord, Entity
@@ -42,9 +42,6 @@ class Workers(Protocol):
 
     def publish(self, delta: Delta) -> None:
         """Hand a generation to every worker; never waits."""
-
-    def load(self, snapshot: Snapshot) -> None:
-        """Hand a whole new snapshot to every worker; never waits."""
 
 
 class Publisher:
@@ -87,7 +84,7 @@ class Publisher:
         self._tell(fleet.opening)
 
     def snapshot(self) -> Snapshot:
-        """Return all that the workers answer from, as it stands."""
+        """Return all that the workers answer from, as it stands; whoever gets it may change its overlay."""
         return Snapshot(self.generation, self.fleet.revision, self.fleet.spec.zones, dict(self.fleet.overlay))
 
     # --- towards the workers ------------------------------------------------------------------------------------
@@ -133,11 +130,7 @@ class Publisher:
         removed = before.overlay.keys() - fleet.overlay.keys()
         put = {name: node for name, node in fleet.overlay.items() if before.overlay.get(name) != node}
         change = OverlayChange(put=put, removed=set(removed), withdrawn=_no_longer_named(before, fleet))
-        if fleet.spec.zones is before.spec.zones:
-            self._publish(change)
-            return
-        self._begin_generation(change)
-        self._workers.load(self.snapshot())
+        self._publish(change, zones_before=before.spec.zones)
 
     def _publish_if_needed(self, change: OverlayChange) -> None:
         if not change.empty:
@@ -156,16 +149,27 @@ class Publisher:
                 Event(revision=None, at=self._clock(), type="node-stays-out", node=node, detail=detail)
             )
 
-    def _publish(self, change: OverlayChange) -> None:
-        self._begin_generation(change)
-        delta = Delta(self.generation, self.fleet.revision, put=change.put, removed=tuple(sorted(change.removed)))
-        self._workers.publish(delta)
+    def _publish(self, change: OverlayChange, *, zones_before: Mapping[bytes, Zone] | None = None) -> None:
+        """Hand the next generation to the workers.
 
-    def _begin_generation(self, change: OverlayChange) -> None:
+        Args:
+            zones_before: those that the workers have; None: the fleet's, as they are now.
+        """
         self.generation += 1
         self._revision_of.append((self.generation, self.fleet.revision, self.fleet.mark))
         self.departures.withdraw(change.withdrawn, generation=self.generation)
         self.transitions_changed.set()
+        zones = self.fleet.spec.zones
+        known = zones if zones_before is None else zones_before
+        delta = Delta(
+            self.generation,
+            self.fleet.revision,
+            put=change.put,
+            removed=tuple(sorted(change.removed)),
+            zones={apex: zone for apex, zone in zones.items() if known.get(apex) is not zone} or None,
+            removed_zones=tuple(sorted(known.keys() - zones.keys())),
+        )
+        self._workers.publish(delta)
 
     # --- back from the workers ----------------------------------------------------------------------------------
 

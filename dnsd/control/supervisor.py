@@ -30,7 +30,7 @@ from dnsd.core.trace import Answered
 from dnsd.errors import StartError
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address
-from dnsd.workers.channel import encode
+from dnsd.workers.channel import Encoded, encode
 from dnsd.workers.messages import Certify, Counters, Fronts, Load, Open
 from dnsd.workers.takeover import ORPHAN_SECONDS
 
@@ -126,6 +126,9 @@ class WorkerPool:
     async def start(self, snapshot: Snapshot) -> None:
         """Start every worker; returns when all of them answer.
 
+        Args:
+            snapshot: the pool's own from now on: what is published changes its overlay.
+
         Raises:
             StartError: one line that says why; no process is left.
         """
@@ -149,14 +152,10 @@ class WorkerPool:
         await self._end_all(patience_seconds=STOP_SECONDS)
 
     def publish(self, delta: Delta) -> None:
-        """Hand the next generation to every worker, without waiting."""
-        self._snapshot = self._snapshot.with_delta(delta)
-        self._hand_over(encode(delta), within_seconds=self._apply_seconds)
-
-    def load(self, snapshot: Snapshot) -> None:
-        """Hand a whole new snapshot to every worker, as after a reload; its generation is the next one."""
-        self._snapshot = snapshot
-        self._hand_over(encode(Load(snapshot)), within_seconds=max(LOAD_SECONDS, self._apply_seconds))
+        """Hand the next generation, with zones where a reload has changed some, to every worker, without waiting."""
+        self._snapshot = self._snapshot.advanced(delta)
+        seconds = max(LOAD_SECONDS, self._apply_seconds) if delta.zones else self._apply_seconds
+        self._hand_over(encode(delta), within_seconds=seconds)
 
     def configure(self, policy: AnswerPolicy) -> None:
         """Have every worker answer by a policy, those that are still to be started included.
@@ -289,11 +288,11 @@ class WorkerPool:
     def _answering(self) -> list[WorkerHandle]:
         return [worker for worker in self._workers if worker.may_answer]
 
-    def _hand_over(self, encoded: bytes, *, within_seconds: float) -> None:
+    def _hand_over(self, encoded: Encoded, *, within_seconds: float) -> None:
         for worker in self._workers:
             self._send_current(worker, encoded, within_seconds=within_seconds)
 
-    def _send_current(self, worker: WorkerHandle, encoded: bytes, *, within_seconds: float) -> None:
+    def _send_current(self, worker: WorkerHandle, encoded: Encoded, *, within_seconds: float) -> None:
         worker.send_generation(
             encoded,
             generation=self._snapshot.generation,

@@ -10,6 +10,7 @@ loading ──first Applied──► opening ──Ready──► serving
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import os
@@ -25,7 +26,7 @@ from dnsd.control.worker_limits import LOAD_SECONDS, SILENCE_SECONDS, START_SECO
 from dnsd.core.policy import AnswerPolicy
 from dnsd.core.trace import Answered
 from dnsd.errors import StartError
-from dnsd.workers.channel import Channel, encode
+from dnsd.workers.channel import Channel, Encoded, descriptor_pair, encode
 from dnsd.workers.messages import Applied, Certify, Configure, Count, Counters, Failed, Open, Ready, Stop
 
 _log = logging.getLogger(__name__)
@@ -105,14 +106,23 @@ class WorkerHandle:
             StartError: the process cannot be started.
         """
         try:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                worker = cls(slot, owner, process=_start_process(theirs.fileno()))
+            with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+                sock, inherited = socket.socketpair()
+                ours.push(sock)
+                theirs.push(inherited)
+                descriptors, taken = descriptor_pair()
+                ours.push(descriptors)
+                theirs.push(taken)
+                worker = cls(slot, owner, process=_start_process(inherited.fileno(), taken.fileno()))
+                ours.pop_all()
         except OSError as error:
             raise StartError(f"cannot start a worker: {error}") from error
         try:
-            worker._channel = await Channel.over(ours, on_message=worker._received, on_closed=worker._channel_closed)
+            worker._channel = await Channel.over(
+                sock, on_message=worker._received, on_closed=worker._channel_closed, descriptors=descriptors
+            )
         except BaseException:
+            descriptors.close()
             worker._channel_ended = True
             worker.kill()
             await worker.exited.wait()
@@ -124,7 +134,7 @@ class WorkerHandle:
         """Say whether its sockets may be open."""
         return self.stage in (Stage.OPENING, Stage.SERVING)
 
-    def send_generation(self, encoded: bytes, *, generation: int, revision: int, within_seconds: float) -> None:
+    def send_generation(self, encoded: Encoded, *, generation: int, revision: int, within_seconds: float) -> None:
         """Hand over a generation.
 
         Args:
@@ -189,9 +199,12 @@ class WorkerHandle:
         self._start_deadline = now + START_SECONDS
         self._unacknowledged = deque((generation, now + LOAD_SECONDS) for generation, _ in self._unacknowledged)
 
-    def _send(self, encoded: bytes) -> None:
+    def _send(self, encoded: Encoded) -> None:
         if self._channel is not None and self.stage is not Stage.GONE:
-            self._channel.send_encoded(encoded)
+            try:
+                self._channel.send_encoded(encoded)
+            except OSError as error:
+                self.kill(f"a zone cannot be handed to it: {error}")
 
     def _received(self, message: object) -> None:
         self._heard_at = asyncio.get_running_loop().time()
@@ -250,10 +263,10 @@ class WorkerHandle:
         self._owner.gone(self)
 
 
-def _start_process(fd: int) -> subprocess.Popen[bytes]:
+def _start_process(*fds: int) -> subprocess.Popen[bytes]:
     # -P: the directory that the server happens to be started in adds no modules.
-    command = (sys.executable, "-P", "-m", "dnsd.workers", str(fd))
-    return subprocess.Popen(command, pass_fds=(fd,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+    command = (sys.executable, "-P", "-m", "dnsd.workers", *map(str, fds))
+    return subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 def _open_pidfd(process: subprocess.Popen[bytes]) -> int:

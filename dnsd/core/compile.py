@@ -89,7 +89,7 @@ def record_node(node: Node, owner: bytes, zones: Mapping[bytes, Zone], *, ttl: i
     """Return the overlay node of a per-node name; no drain and no health changes it."""
     rrsets = {}
     for version, rdtype in FAMILIES:
-        addresses = node.addresses_of(version)
+        addresses = packed(node.addresses, version)
         if addresses:
             rrsets[rdtype] = RRset(rdtype, ttl, addresses)
     return merged_node(zones, owner, rrsets)

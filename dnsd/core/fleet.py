@@ -8,17 +8,19 @@ no clock and no worker: records, reports and instants come in, overlay changes g
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from dnsd.core.agenda import Agenda
 from dnsd.core.compile import pool_node
 from dnsd.core.fleet_change import OverlayChange, Withdrawal
 from dnsd.core.fleet_names import NodeNames
 from dnsd.core.foresight import first_changes, modes_ahead
 from dnsd.core.freshness import Hold
 from dnsd.core.names import from_text, to_text
+from dnsd.core.pool_index import PoolIndex
 from dnsd.core.records import Overlay, Zone
-from dnsd.core.selection import Member, Selection, select
+from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, select
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
 from dnsd.model.node import Monitor, Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
@@ -28,7 +30,9 @@ from dnsd.model.state import Change, ChangeRecord, Entity, FleetState
 # A clock that goes back by less is being slewed or read twice, and nothing is worth doing. Unit: seconds.
 CLOCK_SLACK_SECONDS = 1.0
 
+NEVER = float("inf")
 NO_HOLD = Hold()
+NO_ORDERS: Mapping[DrainKey, Drain] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +89,13 @@ class Fleet:
         self._members: dict[str, dict[str, Member]] = {owner: {} for owner in self.pools}
         self._pools_of: dict[str, tuple[PoolSpec, ...]] = {}
         self._named: dict[str, frozenset[tuple[str, str]]] = {}  # pool → (node, role) that its answers name
-        self._due: list[tuple[float, str]] = []
-        self._due_of: dict[str, float] = {}
+        self._naming: dict[tuple[str, str], set[str]] = {}  # the same the other way round
+        self._folded: dict[str, set[str]] = {}  # ids by what they are without regard to case
+        self._tiers: dict[str, Tier] = {}
+        self._counts: dict[str, dict[str, int]] = {}  # of members by state, as far as somebody asked
+        self._index = PoolIndex(spec.pools)
+        self._agenda = Agenda()
+        self._halted: set[str] = set()  # nodes whose reports get stale when freshness goes on, and not before
         self._stepped_at = now
         self._compiled = 0
         self._names = NodeNames(spec.zones, spec.node_records, map(from_text, self.pools), self.overlay)
@@ -144,7 +153,8 @@ class Fleet:
 
     def mode_of(self, node: str, role: str, *, now: float) -> Mode:
         """Return the strongest mode in force for a node and role."""
-        return effective_mode(self._drains.get(node, {}).values(), role=role, now=now)
+        orders = self._drains.get(node)
+        return Mode.NORMAL if orders is None else effective_mode(orders.values(), role=role, now=now)
 
     def health_of(self, node: Node, role: str, *, now: float) -> Health:
         """Return what is known of a node's health in a role."""
@@ -161,9 +171,30 @@ class Fleet:
         members = self._members[owner]
         return tuple(members[node] for node in sorted(members))
 
+    def states_of(self, owner: str) -> Mapping[str, int]:
+        """Return how many members of a pool are in each of `MEMBER_STATES`; counted where the pool was touched."""
+        counts = self._counts.get(owner)
+        if counts is None:
+            counts = self._counts[owner] = dict.fromkeys(MEMBER_STATES, 0)
+            for member in self._members[owner].values():
+                counts[member.state] += 1
+        return counts
+
     def pools_of(self, node: str) -> tuple[PoolSpec, ...]:
         """Return the pools that match a node."""
         return self._pools_of.get(node, ())
+
+    def twin_of(self, key: str) -> str | None:
+        """Return another node whose id differs from this one only by case; None: there is none."""
+        return next((other for other in self._folded.get(key.lower(), ()) if other != key), None)
+
+    def node_named(self, owner: str) -> str | None:
+        """Return the node that has a per-node name; None: none has.
+
+        Args:
+            owner: folded text, with its final dot.
+        """
+        return self._names.node_named(owner)
 
     def names_of(self, node: str) -> tuple[str, ...]:
         """Return a node's per-node names."""
@@ -186,6 +217,10 @@ class Fleet:
         """Each per-node name that cannot be served, with the reason."""
         return self._names.clashes
 
+    def tier_of(self, owner: str) -> Tier:
+        """Return where a pool's answers come from, as it was compiled last."""
+        return self._tiers[owner]
+
     def selection_of(self, owner: str) -> Selection:
         """Return what a pool answers from."""
         return select(self.pools[owner], self.members_of(owner), fallback=self.selection_of)
@@ -196,7 +231,7 @@ class Fleet:
 
     def named_by(self, node: str, role: str) -> tuple[str, ...]:
         """Return the owners of the pools whose answers name a node in a role, or share its address there."""
-        return tuple(owner for owner, named in self._named.items() if (node, role) in named)
+        return tuple(sorted(self._naming.get((node, role), ())))
 
     def pools_that_may_name(self, node: str, role: str) -> tuple[PoolSpec, ...]:
         """Return the pools that could ever answer with a node in a role, fallbacks included."""
@@ -206,7 +241,7 @@ class Fleet:
     @property
     def next_transition(self) -> float | None:
         """The instant of the next change by time alone: a drain starts or ends, a ramp rises, a report gets stale."""
-        return self._due[0][0] if self._due else None
+        return self._agenda.next
 
     # --- stepping -----------------------------------------------------------------------------------------------
 
@@ -266,12 +301,13 @@ class Fleet:
         if now < self._stepped_at - CLOCK_SLACK_SECONDS:
             self._set_back(now, change, dirty)
         self._stepped_at = now
-        while self._due and self._due[0][0] <= now:
-            due, node = heapq.heappop(self._due)
-            self._due_of.pop(node, None)
+        self._take_due(now, change, dirty)
+        return self._finish(dirty, change)
+
+    def _take_due(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
+        for due, node in self._agenda.due(now):
             change.started += [each for each in self.drains_of(node) if due <= each.starts_at and each.active(now)]
             self._refresh(node, now, change, dirty)
-        return self._finish(dirty, change)
 
     def hold_freshness(self, *, now: float, held: bool) -> OverlayChange:
         """Let the freshness of reports stand still, or go on; nothing happens where it does already."""
@@ -281,14 +317,17 @@ class Fleet:
             return change
         stale_after = self.spec.stale_after_seconds
         self.hold = self.hold.begun_again(now, stale_after=stale_after) if held else self.hold.ended(now)
-        for key in self.reports:
-            self._refresh(key, now, change, dirty)
+        # Whoever is fresh stays so for now, and whoever is stale too: only what was due already changes, and when.
+        self._take_due(now, change, dirty)
+        if not held:
+            halted, self._halted = self._halted, set()
+            for key in halted & self.nodes.keys():
+                self._note_next_transition(self.nodes[key], now)
         return self._finish(dirty, change)
 
     def _set_back(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
         """Bring every node to a clock that was set back."""
-        self._due.clear()
-        self._due_of.clear()
+        self._agenda.clear()
         self.hold = self.hold.set_back(now)
         for key in self.nodes:
             report = self.reports.get(key)
@@ -317,11 +356,13 @@ class Fleet:
         self._names.release(key, change)
         if node is None:
             self.nodes.pop(key, None)
+            self._folded.get(key.lower(), set()).discard(key)
             return
         self.nodes[key] = node
+        self._folded.setdefault(key.lower(), set()).add(key)
         self._names.give(node, change)
         self._pools_of[key] = tuple(
-            pool for pool in self.spec.pools if pool.selects(node) and self.why_unnamed(pool, node) is None
+            pool for pool in self._index.candidates(node) if pool.selects(node) and self.why_unnamed(pool, node) is None
         )
         self._refresh(key, now, change, dirty)
 
@@ -330,7 +371,7 @@ class Fleet:
         node = self.nodes.get(key)
         if node is None:
             return
-        orders = self.orders_of(key)
+        orders = self._drains.get(key, NO_ORDERS).values()
         pools = self._pools_of[key]
         in_role = {role: self._as_member(node, role, orders, now) for role in {pool.role for pool in pools}}
         for pool in pools:
@@ -345,8 +386,10 @@ class Fleet:
                     change.kept_out[key, pool.role] = member.health
         self._note_next_transition(node, now)
 
-    def _as_member(self, node: Node, role: str, orders: Iterable[Drain], now: float) -> Member:
+    def _as_member(self, node: Node, role: str, orders: Collection[Drain], now: float) -> Member:
         """Return what a node is in every pool of a role."""
+        if not orders:
+            return Member(node, Mode.NORMAL, self.health_of(node, role, now=now))
         ramp = ramp_of(orders, role=role, now=now)
         return Member(
             node,
@@ -364,24 +407,24 @@ class Fleet:
         return any(order.covers(role) and order.expired(now) and not order.is_ramp for order in orders)
 
     def _note_next_transition(self, node: Node, now: float) -> None:
-        instants = [
-            instant
-            for drain in self._drains.get(node.id, {}).values()
-            for instant in (drain.starts_at, drain.expires_at, *drain.step_instants)
-            if instant is not None and instant > now
-        ]
+        due = min(
+            (
+                instant
+                for drain in self._drains.get(node.id, NO_ORDERS).values()
+                for instant in (drain.starts_at, drain.expires_at, *drain.step_instants)
+                if instant is not None and instant > now
+            ),
+            default=NEVER,
+        )
         report = self.reports.get(node.id)
         if report is not None and node.monitor is not Monitor.NONE:
             stale_at = self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
-            if now < stale_at < float("inf"):
-                instants.append(stale_at)
-        if not instants:
-            return
-        # One entry per node is enough: a later one is noted when this one is due.
-        due = min(instants)
-        if due < self._due_of.get(node.id, float("inf")):
-            self._due_of[node.id] = due
-            heapq.heappush(self._due, (due, node.id))
+            if stale_at == NEVER:
+                self._halted.add(node.id)
+            elif stale_at > now:
+                due = min(due, stale_at)
+        if due != NEVER:
+            self._agenda.note(node.id, due)
 
     # --- pools --------------------------------------------------------------------------------------------------
 
@@ -399,6 +442,8 @@ class Fleet:
     def _compile_pools(self, owners: set[str], change: OverlayChange) -> None:
         for owner in sorted(owners):
             selection = self.selection_of(owner)
+            self._tiers[owner] = selection.tier
+            self._counts.pop(owner, None)
             self._note_named(owner, selection, change)
             name = from_text(owner)
             self._compiled += 1
@@ -418,7 +463,12 @@ class Fleet:
             for key, member in self._members[source.owner].items()
             if not answered.isdisjoint(member.node.addresses)
         )
-        gone = self._named.get(owner, frozenset()) - named
+        before = self._named.get(owner, frozenset())
+        gone = before - named
+        for each in gone:
+            self._naming[each].discard(owner)
+        for each in named - before:
+            self._naming.setdefault(each, set()).add(owner)
         change.withdrawn.extend(Withdrawal(node, role, self.pools[owner].ttl, owner) for node, role in sorted(gone))
         self._named[owner] = named
 

@@ -50,6 +50,17 @@ class NodeNames:
         """Return the folded names of a node."""
         return self._names_of.get(node, ())
 
+    def node_named(self, owner: str) -> str | None:
+        """Return the node that has a name; None: none has.
+
+        Args:
+            owner: folded text, with its final dot.
+        """
+        try:
+            return self._node_of_name.get(from_text(owner))
+        except ValueError:  # no name that a template could make
+            return None
+
     def holds(self, node: str, owner: str) -> bool:
         """Say whether a name is a node's own.
 
@@ -60,7 +71,7 @@ class NodeNames:
 
     def why_not(self, node: Node) -> str | None:
         """Say why a node cannot have its per-node names, or None where it can."""
-        return next((reason for _, _, reason in self._wanted(node) if reason), None)
+        return next((reason for *_, reason in self._wanted(node) if reason), None)
 
     def hold_pools(self, change: OverlayChange) -> None:
         """Keep the empty names above every pool; called once, before any node has a name."""
@@ -72,18 +83,20 @@ class NodeNames:
         for name in self._names_of.pop(node, ()):
             self._release_name(name, change)
 
-    def _wanted(self, node: Node) -> Iterator[tuple[NodeRecordSpec, str, str | None]]:
-        """Yield the names that the templates make for a node, each with why it cannot have it, or None."""
+    def _wanted(self, node: Node) -> Iterator[tuple[NodeRecordSpec, str, bytes, str | None]]:
+        """Yield the names that the templates make for a node, as text and folded, each with why it cannot have it."""
         for record in self._records:
             text = record.owner_of(node)
-            if text is not None:
-                yield record, text, self._why_not_name(text, node.id)
+            if text is None:
+                continue
+            try:
+                name = from_text(text)
+            except ValueError as error:
+                yield record, text, b"", str(error)
+            else:
+                yield record, text, name, self._why_not_name(text, name, node.id)
 
-    def _why_not_name(self, text: str, node: str) -> str | None:
-        try:
-            name = from_text(text)
-        except ValueError as error:
-            return str(error)
+    def _why_not_name(self, text: str, name: bytes, node: str) -> str | None:
         if name in self._pool_names:
             return f"{text} is a pool"
         other = self._node_of_name.get(name)
@@ -95,12 +108,11 @@ class NodeNames:
     def give(self, node: Node, change: OverlayChange) -> None:
         """Give a node the names that its templates make, but for those that it cannot have."""
         names = []
-        for record, text, reason in self._wanted(node):
+        for record, text, name, reason in self._wanted(node):
             if reason:
                 self.clashes[text] = reason
                 continue
             self.clashes.pop(text, None)
-            name = from_text(text)
             self._node_of_name[name] = node.id
             self._hold_non_terminals(name, change)
             put = record_node(node, name, self._zones, ttl=record.ttl)

@@ -46,29 +46,29 @@ def why_not_overlay(
     Returns:
         A problem's id (`outside-zones`, `occluded`, `clash`) and one sentence; None: it can.
     """
-    text = to_text(owner)
     zone = closest_zone(zones, owner)
     if zone is None:
-        return "outside-zones", f"{text} is in none of the zones"
+        return "outside-zones", f"{to_text(owner)} is in none of the zones"
     encloser = owner
     while encloser not in zone.nodes:
         encloser = parent(encloser)
     node = zone.nodes[encloser]
     if node.occluded_by is not None:
-        return "occluded", _occluded(text, zone, node.occluded_by)
+        return "occluded", _occluded(owner, zone, node.occluded_by)
     if node.cut or (DNAME in node.rrsets and encloser != owner):
-        return "occluded", _occluded(text, zone, encloser)
+        return "occluded", _occluded(owner, zone, encloser)
     if encloser == owner:
         unwelcome = (types | _ALWAYS_CLASHING) & node.rrsets.keys()
         clashing = [name for rdtype, name in _NAMES.items() if rdtype in unwelcome]
         if clashing:
-            return "clash", f"{text} has {' and '.join(clashing)} records in the zone {to_text(zone.apex)} already"
+            kinds = " and ".join(clashing)
+            return "clash", f"{to_text(owner)} has {kinds} records in the zone {to_text(zone.apex)} already"
     return None
 
 
-def _occluded(text: str, zone: Zone, occluder: bytes) -> str:
+def _occluded(owner: bytes, zone: Zone, occluder: bytes) -> str:
     reason = "is delegated to other servers" if zone.nodes[occluder].cut else "has a DNAME"
-    return f"{text} cannot be answered from here, because {to_text(occluder)} {reason}"
+    return f"{to_text(owner)} cannot be answered from here, because {to_text(occluder)} {reason}"
 
 
 def merged_node(

@@ -12,7 +12,7 @@ FAMILIES = ((4, A), (6, AAAA))
 _SIZES = {4: 4, 6: 16}  # bytes of an address
 
 # Reading addresses is most of what compiling a pool costs, and they hardly ever change. Unit: (node, family) pairs.
-PACKED_KEPT = 65_536
+PACKED_KEPT = 262_144
 
 
 @lru_cache(maxsize=PACKED_KEPT)

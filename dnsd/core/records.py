@@ -1,7 +1,8 @@
 """What lookups find: RRsets, the nodes of a zone's tree, zones, the overlay of pools, and the snapshot of all.
 
-Everything here is immutable once a snapshot serves it, but for whose turn it is in a pool. It is made in the control
-process, pickled to the workers, and read by the engine.
+Everything here is immutable once a snapshot serves it, but for whose turn it is in a pool, and for the overlay as a
+whole: its nodes stay as they are, and a delta puts others in their places. It is made in the control process, pickled
+to the workers, and read by the engine.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class Snapshot:
         generation: counts what the publisher has handed to the workers.
         revision: the store's revision that it reflects.
         zones: by folded apex.
-        overlay: what pools and per-node records add.
+        overlay: what pools and per-node records add; the snapshot's own, which passes to the one that follows it.
     """
 
     generation: int
@@ -179,13 +180,25 @@ class Snapshot:
     zones: Mapping[bytes, Zone]
     overlay: Overlay
 
-    def with_delta(self, delta: Delta) -> Snapshot:
-        """Return the next snapshot; this one stays as it is."""
-        overlay = dict(self.overlay)
-        overlay.update(delta.put)
+    def advanced(self, delta: Delta) -> Snapshot:
+        """Return the next snapshot, at the cost of what changes and not of what there is.
+
+        It takes over this one's overlay and changes that in place: this one is used up, and whoever needs what the
+        delta replaces looks before. Nobody may be in the middle of an answer.
+        """
+        self.overlay.update(delta.put)
         for name in delta.removed:
-            overlay.pop(name, None)
-        return Snapshot(delta.generation, delta.revision, self.zones, overlay)
+            self.overlay.pop(name, None)
+        zones = self.zones
+        if delta.zones or delta.removed_zones:
+            kept = {apex: zone for apex, zone in zones.items() if apex not in delta.removed_zones}
+            zones = {**kept, **(delta.zones or {})}
+        return Snapshot(delta.generation, delta.revision, zones, self.overlay)
+
+    def replaced_by(self, delta: Delta) -> Overlay:
+        """Return the nodes of the overlay that a delta replaces or removes."""
+        names = (*delta.put, *delta.removed)
+        return {name: self.overlay[name] for name in names if name in self.overlay}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +208,13 @@ class Delta:
     Args:
         put: overlay nodes that are new or different.
         removed: names that leave the overlay.
+        zones: those that are new or different, by folded apex; None: none is.
+        removed_zones: apexes of those that are gone.
     """
 
     generation: int
     revision: int
     put: Overlay = field(default_factory=dict)
     removed: tuple[bytes, ...] = ()
+    zones: Mapping[bytes, Zone] | None = None
+    removed_zones: tuple[bytes, ...] = ()

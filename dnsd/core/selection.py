@@ -18,6 +18,9 @@ from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec, WhenEmpty
 from dnsd.model.report import Health
 
+# Every member of a pool is in one of them; unweighted: its weight is 0.
+MEMBER_STATES = ("serving", "drained", "unhealthy", "unweighted")
+
 
 class Tier(enum.Enum):
     """Where a pool's answers come from."""
@@ -65,6 +68,15 @@ class Member:
     def serving(self) -> bool:
         """Say whether it belongs to the first tier."""
         return self.mode is Mode.NORMAL and self.health.serves and self.node.weight > 0
+
+    @property
+    def state(self) -> str:
+        """The one of `MEMBER_STATES` that it is in."""
+        if self.mode is not Mode.NORMAL:
+            return "drained"
+        if not self.health.serves:
+            return "unhealthy"
+        return "serving" if self.serving else "unweighted"
 
     @property
     def reasons(self) -> tuple[str, ...]:

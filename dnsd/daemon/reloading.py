@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dnsd.config.loading import load_settings
 from dnsd.config.reload import needs_restart
@@ -38,7 +40,7 @@ class Reloader:
         old = self._plane.settings
         try:
             # A thread: a large zone takes a while, and drains must not wait for it.
-            new = await asyncio.to_thread(load_settings, old.path, starting=False)
+            new = await asyncio.to_thread(_load, old)
             _refuse_restart(old, new)
             self._plane.reload(new)
         except ConfigurationError as error:
@@ -48,6 +50,7 @@ class Reloader:
             self._failed([Problem(str(old.path), 0, "", "not-read", f"{type(error).__name__}: {error}")])
         else:
             self.counts["ok"] += 1
+            gc.freeze()  # the new configuration stays, as the one before did (daemon.housekeeping)
             for warning in new.warnings:
                 log.warning("%s", warning)
             log.info("reloaded %s: generation %d", new.path, self._plane.publisher.generation)
@@ -59,6 +62,13 @@ class Reloader:
         for problem in problems:
             log.error("%s", problem)
         self._plane.announce("reload", {"ok": False, "problems": [str(problem) for problem in problems]})
+
+
+def _load(old: Settings) -> Settings:
+    """Read the configuration anew; a zone that says what it said before is the very one, and no worker hears of it."""
+    new = load_settings(old.path, starting=False)
+    zones = {apex: old.zones[apex] if old.zones.get(apex) == zone else zone for apex, zone in new.zones.items()}
+    return replace(new, zones=zones)
 
 
 def _refuse_restart(old: Settings, new: Settings) -> None:

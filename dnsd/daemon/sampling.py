@@ -9,23 +9,14 @@ import dns.rcode
 
 from admin.metrics import MetricsSample
 from dnsd.control.plane import ControlPlane
-from dnsd.core.selection import Member
-from dnsd.model.drain import Mode
 from dnsd.workers.messages import Counters
-
-# Every member of a pool is in one of them; unweighted: its weight is 0.
-MEMBER_STATES = ("serving", "drained", "unhealthy", "unweighted")
 
 
 def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
     """Return what the metrics show now."""
     fleet, now = plane.publisher.fleet, plane.clock()
-    pools = {owner: fleet.members_of(owner) for owner in fleet.pools}
     active = [drain for drain in fleet.all_drains() if drain.active(now)]
-    members: Counter[tuple[str, str]] = Counter()
-    for owner, everyone in pools.items():
-        members.update({(owner, state): 0 for state in MEMBER_STATES})
-        members.update((owner, _state_of(member)) for member in everyone)
+    members = {(owner, state): count for owner in fleet.pools for state, count in fleet.states_of(owner).items()}
     counters = plane.workers.counters()
     return MetricsSample(
         queries=_queries(counters),
@@ -38,7 +29,7 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         store_revision=fleet.revision,
         applied_revision=plane.publisher.applied_revision,
         pool_members=members,
-        pool_fail_open={owner: fleet.selection_of(owner).tier.fails_open for owner in fleet.pools},
+        pool_fail_open={owner: fleet.tier_of(owner).fails_open for owner in fleet.pools},
         drains=Counter((drain.mode.text, drain.role) for drain in active),
         drain_age_seconds={(drain.node, drain.role, drain.holder): now - drain.effective_since for drain in active},
         drains_indefinite=sum(drain.expires_at is None for drain in fleet.all_drains()),
@@ -50,14 +41,6 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         worker_restarts=plane.workers.restarts,
         reloads=reloads,
     )
-
-
-def _state_of(member: Member) -> str:
-    if member.mode is not Mode.NORMAL:
-        return "drained"
-    if not member.health.serves:
-        return "unhealthy"
-    return "serving" if member.serving else "unweighted"
 
 
 def _connections(counters: Counters) -> dict[tuple[str, str], int]:

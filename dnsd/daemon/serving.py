@@ -25,10 +25,12 @@ from dnsd.control.announcing import Announcement
 from dnsd.control.instance import Instance
 from dnsd.control.opening import open_state
 from dnsd.control.plane import ControlPlane
+from dnsd.daemon.housekeeping import settle
 from dnsd.daemon.reloading import Reloader
 from dnsd.daemon.sampling import sample
 from dnsd.errors import ConfigurationError, StartError, StoreUnavailable
 from dnsd.stores.opening import open_store
+from dnsd.zonefile.apart import end_readers
 
 log = logging.getLogger("dnsd")
 
@@ -50,8 +52,10 @@ def serve(path: Path) -> int:
         return EXIT_CONFIGURATION
     for warning in settings.warnings:
         log.warning("%s", warning)
+    server = _run(settings)
+    del settings  # with the zones in them, which a reload replaces
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(server)
     except (StartError, StoreUnavailable) as error:
         print(f"dnsd: {error}", file=sys.stderr)  # noqa: T201 - as above
         return EXIT_FAILED
@@ -63,12 +67,7 @@ def serve(path: Path) -> int:
 
 async def _run(settings: Settings) -> None:
     """Start everything in its order, wait, and end everything in the opposite order."""
-    stop = asyncio.Event()
-    reload = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    stop, reload = _listen_to_signals()
 
     async with contextlib.AsyncExitStack() as stack:
         instance = Instance(settings.listen, (*settings.tls_listen, *settings.https_listen))
@@ -105,7 +104,7 @@ async def _run(settings: Settings) -> None:
         if opening.restoration is not None:
             plane.restored(opening.restoration)
         reloader = Reloader(plane)
-        app = make_app(plane, tokens=lambda: plane.settings.tokens, metrics=metrics.render)
+        app = make_app(plane, tokens=lambda: plane.settings.tokens, metrics=metrics.scrape)
         await plane.start()
         stack.push_async_callback(plane.stop)
         # From here on no worker of an earlier dnsd answers any more: what is acknowledged now, holds everywhere.
@@ -117,9 +116,22 @@ async def _run(settings: Settings) -> None:
         await admin.start()
         stack.push_async_callback(admin.stop)
         announcement.came_up()
+        settle()
         _say_ready(plane, admin, store.label)
+        del settings  # as above
         await _serve_until(stop, reload, plane, reloader)
         log.info("stopping")
+        end_readers()  # of a reload that is not over
+
+
+def _listen_to_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Return what SIGTERM and SIGINT set, and what SIGHUP sets."""
+    stop, reload = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    return stop, reload
 
 
 async def _serve_until(stop: asyncio.Event, reload: asyncio.Event, plane: ControlPlane, reloader: Reloader) -> None:

@@ -6,6 +6,7 @@ import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dnsd.model.node import Node
 
@@ -13,6 +14,9 @@ DEFAULT_POOL_TTL_SECONDS = 30
 DEFAULT_NODE_RECORD_TTL_SECONDS = 300
 DEFAULT_MAX_ANSWERS = 8
 MAX_TTL_SECONDS = 2**31 - 1  # RFC 2181 §8
+
+# Templates whose fields are remembered: each is asked for every node of a fleet. Unit: templates.
+TEMPLATES_KEPT = 1024
 
 
 class WhenEmpty(enum.Enum):
@@ -130,7 +134,7 @@ class PoolSpec:
     def mismatches(self, node: Node) -> Iterator[tuple[str, str, str | None]]:
         """Yield each key of the selector that a node does not match, with what is wanted and what the node has."""
         for key, want in self.match.items():
-            has = _value(node, key)
+            has = selector_value(node, key)
             if has != want:
                 yield key, want, has
 
@@ -150,7 +154,8 @@ class PoolSpec:
         return None
 
 
-def _value(node: Node, key: str) -> str | None:
+def selector_value(node: Node, key: str) -> str | None:
+    """Return what a node has of what a key of a selector compares; None: nothing."""
     if key == "region":
         return node.region
     if key == "cluster":
@@ -173,7 +178,11 @@ class NodeRecordSpec:
     def owner_of(self, node: Node) -> str | None:
         """Return the node's name, folded to lower case, or None where it lacks a field of the template."""
         fields = {"id": node.id, "region": node.region, "cluster": node.cluster}
-        wanted = re.findall(r"\{(\w+)\}", self.template)
-        if any(not fields[name] for name in wanted):
+        if any(not fields[name] for name in _fields_of(self.template)):
             return None
-        return self.template.format_map({name: fields[name] for name in wanted}).lower()
+        return self.template.format_map(fields).lower()
+
+
+@lru_cache(maxsize=TEMPLATES_KEPT)
+def _fields_of(template: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\{(\w+)\}", template))

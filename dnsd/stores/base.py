@@ -6,7 +6,7 @@ the current revision (compare-and-set). It knows nothing of pools, guards, permi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dnsd.model.node import Node
@@ -19,9 +19,16 @@ CHANGES_KEPT = 10_000
 # Places in the order of reports that a store keeps for followers; whoever lags more gets every report. Unit: batches.
 REPORTS_KEPT = 1_000
 
+# The same where each node of a batch has its own place: every batch of a second for a minute, at a thousand reports in
+# each. With fewer than one batch, each look would lead to every report. Unit: nodes.
+REPORTED_NODES_KEPT = 65_536
+
 # The most entries of history in one page, and the default. Unit: entries.
 MAX_HISTORY_PAGE = 1000
 DEFAULT_HISTORY_PAGE = 100
+
+
+Known = Callable[[str], int | None]
 
 
 class DrainStore(Protocol):
@@ -159,12 +166,17 @@ class DrainStore(Protocol):
     async def drop_report(self, node: str) -> None:
         """Forget a node's report, as when the node is removed."""
 
-    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+    async def reports(
+        self, *, after: str | None = None, wait_seconds: float = 0.0, known: Known | None = None
+    ) -> tuple[tuple[Report, ...], str]:
         """Return what nodes have reported since a place in the order of `put_reports`, each node's last word.
 
         Args:
             after: the place that the previous call returned; None: before the first one.
             wait_seconds: where there is nothing new, how long to wait for it.
+            known: gives the sequence of the last report that the caller has of a node, None where it has none. Most
+                are the caller's own, and need not be read: a store may leave out what is not newer. It is asked from
+                any thread.
 
         Returns:
             The reports, and the place to go on from. A place that is no longer known leads to every report.

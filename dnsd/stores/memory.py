@@ -15,7 +15,7 @@ from dnsd.model.drain import Drain, DrainKey
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
-from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT
+from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTED_NODES_KEPT, Known
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
@@ -37,7 +37,7 @@ class MemoryStore:
         self._log: deque[ChangeRecord] = deque(maxlen=changes_kept)
         self._marks: dict[int, str] = {}  # of what the log held before the last gap
         self._history: list[HistoryEntry] = []
-        self._reported: deque[tuple[int, str]] = deque(maxlen=REPORTS_KEPT)  # number, node
+        self._reported: deque[tuple[int, str]] = deque(maxlen=REPORTED_NODES_KEPT)  # number, node
         self._reports_counted = 0
         self._bell = Bell()
 
@@ -145,7 +145,9 @@ class MemoryStore:
         self._check_open()
         self._reports.pop(node, None)
 
-    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+    async def reports(
+        self, *, after: str | None = None, wait_seconds: float = 0.0, known: Known | None = None
+    ) -> tuple[tuple[Report, ...], str]:
         """Return what nodes have reported since a place; see `DrainStore.reports`. A place counts reports."""
         place = -1 if after is None else int(after)
 
@@ -225,5 +227,7 @@ class MemoryStore:
         floor = self._reported[0][0] - 1 if self._reported else self._reports_counted
         if not floor <= place <= self._reports_counted:
             return tuple(self._reports.values())
-        nodes = dict.fromkeys(node for number, node in self._reported if number > place)
+        # Places rise one by one: only the last ones are looked at.
+        since = islice(reversed(self._reported), self._reports_counted - place)
+        nodes = dict.fromkeys(node for _, node in reversed(tuple(since)))
         return tuple(self._reports[node] for node in nodes if node in self._reports)

@@ -11,7 +11,7 @@ from dnsd.model.drain import Drain, DrainKey
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, Entity, HistoryEntry
-from dnsd.stores.base import MAX_HISTORY_PAGE
+from dnsd.stores.base import MAX_HISTORY_PAGE, Known
 
 # The largest integer that SQLite and Redis keep (64 bits with a sign). Unit: none.
 MAX_INTEGER = 2**63 - 1
@@ -53,6 +53,12 @@ def check_reports(reports: Sequence[Report]) -> None:
     wrong = [report.node for report in reports if not 0 <= report.sequence <= MAX_INTEGER]
     if wrong:
         raise ValueError(f"a report's sequence is 0 to {MAX_INTEGER}: {', '.join(wrong)}")
+
+
+def is_news(node: str, sequence: int, known: Known | None) -> bool:
+    """Say whether a report is newer than what a caller has of the node."""
+    has = None if known is None else known(node)
+    return has is None or sequence > has
 
 
 def check_history_limit(limit: int) -> None:

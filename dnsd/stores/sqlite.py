@@ -19,7 +19,7 @@ from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.stores import schema, sqlite_statements
-from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE
+from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, Known
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
@@ -29,6 +29,9 @@ BUSY_TIMEOUT_SECONDS = 3.0
 # How often a caller that waits looks for writes of other processes. Unit: seconds.
 POLL_SECONDS = 0.05
 POLL_REPORTS_SECONDS = 0.5
+
+# Reports that are written in one go; a drain that comes meanwhile waits for no more than those. Unit: reports.
+REPORTS_AT_ONCE = 100
 
 ResultT = TypeVar("ResultT")
 
@@ -174,22 +177,34 @@ class SqliteStore:
     async def put_reports(self, reports: Sequence[Report]) -> None:
         """Keep the last report of each node; see `DrainStore.put_reports`."""
         check_reports(reports)
-        if reports:
-            await self._run(functools.partial(sqlite_statements.put_reports, reports=reports))
+        # Whoever is cancelled leaves it to its end.
+        await asyncio.shield(asyncio.ensure_future(self._put_in_turns(reports)))
+
+    async def _put_in_turns(self, reports: Sequence[Report]) -> None:
+        for start in range(0, len(reports), REPORTS_AT_ONCE):
+            some = reports[start : start + REPORTS_AT_ONCE]
+            await self._run(functools.partial(sqlite_statements.put_reports, reports=some))
 
     async def drop_report(self, node: str) -> None:
         """Forget a node's report."""
         await self._run(functools.partial(sqlite_statements.drop_report, node=node))
 
-    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+    async def reports(
+        self, *, after: str | None = None, wait_seconds: float = 0.0, known: Known | None = None
+    ) -> tuple[tuple[Report, ...], str]:
         """Return what nodes have reported since a place; see `DrainStore.reports`."""
-        job = functools.partial(sqlite_statements.reports_after, place=-1 if after is None else int(after))
+        begin = -1 if after is None else int(after)
+        job = functools.partial(sqlite_statements.reports_after, place=begin, known=known)
 
         async def read() -> tuple[tuple[Report, ...], int]:
             return await self._run(job)
 
         found, place = await follow(
-            read, self._bell, wait_seconds=wait_seconds, poll_seconds=POLL_REPORTS_SECONDS, news=lambda each: each[0]
+            read,
+            self._bell,
+            wait_seconds=wait_seconds,
+            poll_seconds=POLL_REPORTS_SECONDS,
+            news=lambda each: each[0] or (known is not None and each[1] != begin),
         )
         return found, str(place)
 

@@ -18,8 +18,8 @@ from dnsd.model.drain import Drain
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
-from dnsd.stores.base import REPORTS_KEPT
-from dnsd.stores.rules import MAX_INTEGER
+from dnsd.stores.base import REPORTED_NODES_KEPT, Known
+from dnsd.stores.rules import MAX_INTEGER, is_news
 
 ValueT = TypeVar("ValueT")
 
@@ -141,21 +141,27 @@ def put_reports(connection: sqlite3.Connection, reports: Sequence[Report]) -> No
             )
             if kept.rowcount:
                 connection.execute("INSERT INTO reported (node) VALUES (?)", (report.node,))
-        connection.execute("DELETE FROM reported WHERE number <= ?", (_place(connection) - REPORTS_KEPT,))
+        connection.execute("DELETE FROM reported WHERE number <= ?", (_place(connection) - REPORTED_NODES_KEPT,))
 
 
-def reports_after(connection: sqlite3.Connection, place: int) -> tuple[tuple[Report, ...], int]:
-    """Return the last report of each node that has reported since a place (-1: ever), and the present place."""
+def reports_after(
+    connection: sqlite3.Connection, place: int, *, known: Known | None = None
+) -> tuple[tuple[Report, ...], int]:
+    """Return the last report of each node that has reported since a place (-1: ever), and the present place.
+
+    Args:
+        known: see `DrainStore.reports`.
+    """
     with _reading(connection):
         now = _place(connection)
         if place == now:
             return (), now
         (first,) = connection.execute("SELECT min(number) FROM reported").fetchone()
-        known = first is not None and first - 1 <= place < now
-        since = "WHERE node IN (SELECT node FROM reported WHERE number > ?)" if known else ""
-        values = (place,) if known else ()
-        rows = connection.execute(f"SELECT value FROM reports {since}", values).fetchall()  # noqa: S608
-    return _reports(rows), now
+        kept = first is not None and first - 1 <= place < now
+        since = "WHERE node IN (SELECT node FROM reported WHERE number > ?)" if kept else ""
+        values = (place,) if kept else ()
+        rows = connection.execute(f"SELECT node, sequence, value FROM reports {since}", values).fetchall()  # noqa: S608
+    return _reports([(text,) for node, sequence, text in rows if is_news(node, sequence, known)]), now
 
 
 def drop_report(connection: sqlite3.Connection, node: str) -> None:

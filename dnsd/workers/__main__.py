@@ -1,4 +1,4 @@
-"""Starts a worker: `python -m dnsd.workers FD`, where FD is its inherited end of the channel."""
+"""Starts a worker: `python -m dnsd.workers FD [FD]`, with its inherited ends of the channel's one or two pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s worker[%(process)d] %(levelname)s: %(message)s", stream=sys.stderr
     )
-    return asyncio.run(Worker().run(socket.socket(fileno=int(sys.argv[1]))))
+    channel, *descriptors = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:])
+    return asyncio.run(Worker().run(channel, descriptors=descriptors[0] if descriptors else None))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ control → worker                                worker → control
     Configure how to answer, whatever is asked for
     Certify   who to be to TLS clients
     Load      a whole snapshot                      Applied   it answers from that generation; what it answered before
-    Delta     the next generation                   Ready     its sockets are open
+    Delta     the next generation, zones included   Ready     its sockets are open
     Open      listen and answer                     Counters  every second, and when asked
     Count     send counters now                     Failed    it cannot serve, and ends
     Stop      end
@@ -62,7 +62,7 @@ class Fronts:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Answer from this snapshot, whatever came before."""
+    """Answer from this snapshot, the first; deltas follow on it."""
 
     snapshot: Snapshot
 

@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import replace
 
 from dnsd.core.engine import Engine
@@ -64,11 +64,12 @@ class Worker:
         self._ended: asyncio.Future[int]
         self._channel: Channel
 
-    async def run(self, sock: socket.socket) -> int:
+    async def run(self, sock: socket.socket, *, descriptors: socket.socket | None = None) -> int:
         """Serve until told to end.
 
         Args:
             sock: our end of the channel.
+            descriptors: that of its second pair; see `Channel`.
 
         Returns:
             An exit status.
@@ -76,7 +77,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
         loop.add_signal_handler(signal.SIGTERM, self._end, DONE)
-        self._channel = await Channel.over(sock, on_message=self._received, on_closed=self._lost_control)
+        self._channel = await Channel.over(
+            sock, on_message=self._received, on_closed=self._lost_control, descriptors=descriptors
+        )
         status = await self._ended
         if self._listeners is not None:
             await self._listeners.stop()
@@ -111,7 +114,16 @@ class Worker:
     def _apply_delta(self, delta: Delta) -> None:
         if self._engine is None:
             raise ValueError("a delta came before the first snapshot")
-        self._swap(self._engine, self._engine.snapshot.with_delta(delta), (*delta.put, *delta.removed))
+        before = self._engine.snapshot
+        replaced = before.replaced_by(delta)
+        # In place: this is the one thread, and no packet is half answered while a message is taken.
+        after = before.advanced(delta)
+        self._engine.swap(after)
+        # Only now: whoever hears of it may take it that no answer is rendered from the generation before.
+        answered = self._tally.hand_on(replaced, after.overlay)
+        self._channel.send(Applied(after.generation, after.revision, answered))
+        if delta.zones:
+            gc.freeze()  # as after the first snapshot
 
     def _configure(self, policy: AnswerPolicy) -> None:
         self._policy = policy
@@ -127,23 +139,15 @@ class Worker:
             _log.error("the certificate cannot be used: %s", error)
 
     def _load(self, snapshot: Snapshot) -> None:
-        if self._engine is None:
-            self._engine = Engine(snapshot, policy=self._policy, on_failure=self._log_failure)
-            self._rates = RateWatch(self._engine)
-            self._rates.configure(self._policy.rate_limit)
-            gc.collect()
-            self._channel.send(Applied(snapshot.generation, snapshot.revision))
-        else:
-            self._swap(self._engine, snapshot, self._engine.snapshot.overlay)
+        if self._engine is not None:
+            raise ValueError("a second snapshot came where deltas were to follow")
+        self._engine = Engine(snapshot, policy=self._policy, on_failure=self._log_failure)
+        self._rates = RateWatch(self._engine)
+        self._rates.configure(self._policy.rate_limit)
+        gc.collect()
+        self._channel.send(Applied(snapshot.generation, snapshot.revision))
         # What was loaded stays: the collector need not walk it again and again.
         gc.freeze()
-
-    def _swap(self, engine: Engine, snapshot: Snapshot, changed: Iterable[bytes]) -> None:
-        before = engine.snapshot.overlay
-        engine.swap(snapshot)
-        # Only now: whoever hears of it may take it that no answer is rendered from the generation before.
-        answered = self._tally.hand_on(before, snapshot.overlay, changed)
-        self._channel.send(Applied(snapshot.generation, snapshot.revision, answered))
 
     async def _open(self, order: Open) -> None:
         if self._engine is None:

@@ -6,7 +6,8 @@ It owns the watch over the wall clock that answers are counted on. It knows over
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from itertools import chain
 
 from dnsd.core.records import Overlay
 from dnsd.core.trace import Answered
@@ -29,31 +30,35 @@ class Tally:
         self._steady = steady
         self._offset = clock() - steady()
 
-    def watch_clock(self, overlay: Overlay) -> None:
-        """Look whether the wall clock was set; to be called every second or so, and before anything is told."""
+    def watch_clock(self, *overlays: Overlay) -> None:
+        """Look whether the wall clock was set; to be called every second or so, and before anything is told.
+
+        Args:
+            overlays: every node that has been answered from, and whose trace is still wanted.
+        """
         now = self._clock()
         offset = now - self._steady()
         if abs(offset - self._offset) > CLOCK_SET_SECONDS:
-            for node in overlay.values():
+            for node in chain.from_iterable(overlay.values() for overlay in overlays):
                 if node.trace is not None:
                     node.trace.assume_answered(now)
         self._offset = offset
 
-    def hand_on(self, before: Overlay, after: Overlay, names: Iterable[bytes]) -> dict[bytes, Answered]:
+    def hand_on(self, replaced: Overlay, after: Overlay) -> dict[bytes, Answered]:
         """Hand traces on to the next generation, which nobody has answered from yet.
 
         Args:
-            names: owners that are replaced or removed.
+            replaced: the nodes that are replaced or removed.
+            after: the whole overlay of the next generation.
 
         Returns:
-            What is to be told of the pools among them, those included that were never answered.
+            What is to be told of the pools among those that are replaced, the never answered included.
         """
-        self.watch_clock(before)
+        self.watch_clock(replaced, after)
         now = self._clock()
         told = {}
-        for name in names:
-            node = before.get(name)
-            if node is None or node.trace is None:
+        for name, node in replaced.items():
+            if node.trace is None:
                 continue
             told[name] = node.trace.told(now)
             successor = after.get(name)

@@ -5,7 +5,7 @@ What serves but is odd is for `dnsd.zonefile.lint`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from dnsd.core import constants, names
 from dnsd.zonefile.gathering import Gathering
@@ -13,17 +13,52 @@ from dnsd.zonefile.gathering import Gathering
 # What may stand beside a CNAME: its signature, and the proofs and keys of DNSSEC (RFC 4034 §3 and §4, RFC 4035 §2.5).
 _BESIDE_CNAME = frozenset({constants.CNAME, constants.RRSIG, 47, 25})
 
+_NONE: frozenset[int] = frozenset()
+
 TypesByOwner = Mapping[bytes, frozenset[int]]
 
 
 def types_by_owner(gathering: Gathering) -> TypesByOwner:
     """Return which types stand at each name."""
-    found: dict[bytes, list[int]] = {}
+    # Most names of a large zone hold the same few sets of types: those are kept once, and found by what is added.
+    found: dict[bytes, frozenset[int]] = {}
+    kept: dict[frozenset[int], frozenset[int]] = {}
+    larger: dict[tuple[frozenset[int], int], frozenset[int]] = {}
     for owner, rdtype in gathering.records:
-        found.setdefault(owner, []).append(rdtype)
-    # Most names of a large zone hold the same few sets of types: those are kept once.
-    sets: dict[tuple[int, ...], frozenset[int]] = {}
-    return {owner: sets.setdefault(tuple(types), frozenset(types)) for owner, types in found.items()}
+        step = (found.get(owner, _NONE), rdtype)
+        there = larger.get(step)
+        if there is None:
+            there = step[0] | {rdtype}
+            there = larger[step] = kept.setdefault(there, there)
+        found[owner] = there
+    return found
+
+
+class Closest:
+    """Finds the closest of some names at or above others; it knows what it has found for a parent already.
+
+    Args:
+        owners: folded names.
+    """
+
+    __slots__ = ("_known", "_owners")
+
+    def __init__(self, owners: Set[bytes]) -> None:
+        self._owners = owners
+        self._known: dict[bytes, bytes | None] = {}
+
+    def at_or_above(self, name: bytes) -> bytes | None:
+        """Return the name itself or its closest ancestor of those; None: there is none."""
+        return name if name in self._owners else self.above(name)
+
+    def above(self, name: bytes) -> bytes | None:
+        """Return the closest ancestor of those; None: there is none."""
+        if name == names.ROOT or not self._owners:
+            return None
+        parent = names.parent(name)
+        if parent not in self._known:
+            self._known[parent] = self.at_or_above(parent)
+        return self._known[parent]
 
 
 def check_zone(gathering: Gathering, types: TypesByOwner, *, file: str) -> None:
@@ -57,8 +92,9 @@ def _check_below_dnames(gathering: Gathering, types: TypesByOwner) -> None:
     dnames = {owner for owner, there in types.items() if constants.DNAME in there}
     if not dnames:
         return
+    closest = Closest(dnames)
     for owner, there in types.items():
-        above = next((name for name in names.ancestors(owner) if name in dnames), None)
+        above = closest.above(owner)
         if above is not None:
             # RFC 6672 §2.4: "Resource records MUST NOT exist at any subdomain of the owner of a DNAME RR".
             message = f"nothing may stand below {names.to_text(above)}, which has a DNAME record"

@@ -16,21 +16,47 @@ from dnsd.errors import Problem
 _SINGLE = {constants.SOA: "SOA", constants.CNAME: "CNAME", constants.DNAME: "DNAME"}
 
 
-@dataclass(slots=True)
 class Gathered:
     """An RRset in the making.
 
     Args:
         ttl: seconds; the least of its records.
-        rdatas: uncompressed RDATA by canonical RDATA (RFC 4034 §6.2), which tells duplicates.
+        rdata: uncompressed RDATA of its first record.
+        canonical: the same with its names folded (RFC 4034 §6.2), which tells duplicates.
         file, line: where its first record stands.
     """
 
-    ttl: int
-    rdatas: dict[bytes, bytes]
-    file: str
-    line: int
-    ttl_varies: bool = False
+    __slots__ = ("_more", "canonical", "file", "line", "rdata", "ttl", "ttl_varies")
+
+    def __init__(self, ttl: int, rdata: bytes, canonical: bytes, file: str, line: int) -> None:
+        self.ttl = ttl
+        self.rdata = rdata
+        self.canonical = canonical
+        self.file = file
+        self.line = line
+        self.ttl_varies = False
+        # All RDATA by canonical RDATA. Most names of a large zone have one record of a type, and need no dictionary.
+        self._more: dict[bytes, bytes] | None = None
+
+    def holds(self, canonical: bytes) -> bool:
+        """Say whether a record is there already."""
+        return canonical == self.canonical if self._more is None else canonical in self._more
+
+    def add(self, rdata: bytes, canonical: bytes) -> None:
+        """Take another record that is not there yet."""
+        if self._more is None:
+            self._more = {self.canonical: self.rdata}
+        self._more[canonical] = rdata
+
+    @property
+    def rdatas(self) -> tuple[bytes, ...]:
+        """Uncompressed RDATA of each record, as written."""
+        return (self.rdata,) if self._more is None else tuple(self._more.values())
+
+    @property
+    def canonicals(self) -> tuple[bytes, ...]:
+        """Canonical RDATA of each record."""
+        return (self.canonical,) if self._more is None else tuple(self._more)
 
 
 @dataclass(slots=True)
@@ -64,13 +90,14 @@ class Gathering:
         key = (owner, rdtype)
         there = self.records.get(key)
         if there is None:
-            self.records[key] = Gathered(ttl, {canonical: rdata}, file, line)
+            self.records[key] = Gathered(ttl, rdata, canonical, file, line)
             if rdtype == constants.SOA and owner != self.apex:
                 self._soa_elsewhere(owner, file, line)
             return
-        if rdtype in _SINGLE and canonical not in there.rdatas:
-            self._second_of(owner, rdtype, file, line)
-        there.rdatas.setdefault(canonical, rdata)
+        if not there.holds(canonical):
+            if rdtype in _SINGLE:
+                self._second_of(owner, rdtype, file, line)
+            there.add(rdata, canonical)
         # The TTL of an RRSIG is that of the RRset that it covers (RFC 4034 §3), so those of a name may well differ.
         if ttl != there.ttl and rdtype != constants.RRSIG:
             self._other_ttl(owner, there, ttl, file, line)
@@ -87,7 +114,7 @@ class Gathering:
     def rrsets(self) -> dict[tuple[bytes, int], RRset]:
         """Return the RRsets as the core keeps them, in the order of the files."""
         return {
-            (owner, rdtype): RRset(rdtype, gathered.ttl, tuple(gathered.rdatas.values()))
+            (owner, rdtype): RRset(rdtype, gathered.ttl, gathered.rdatas)
             for (owner, rdtype), gathered in self.records.items()
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from dnsd.core import constants, names
-from dnsd.zonefile.checks import TypesByOwner
+from dnsd.zonefile.checks import Closest, TypesByOwner
 from dnsd.zonefile.gathering import Gathered, Gathering
 
 # Where the target's name begins in the RDATA of the types whose target needs addresses (RFC 2181 §10.3, RFC 2782).
@@ -24,6 +24,9 @@ _RECORD_HEAD = 12
 _QUESTION_TAIL = 4  # type and class behind the name (RFC 1035 §4.1.2)
 _OPT_SIZE = 11  # without options (RFC 6891 §6.1.2)
 
+# A record of no more RDATA leaves room enough for any owner and header, and need not be measured. Unit: bytes.
+_SURELY_FITS = 32_768
+
 # How much of the RDATA cannot be compressed, for the types whose names a response may compress (RFC 3597 §4): what
 # stands before the name, and a pointer.
 _COMPRESSED_SIZE = {constants.NS: 2, constants.CNAME: 2, constants.PTR: 2, constants.MX: 4, constants.SOA: 24}
@@ -34,20 +37,14 @@ class _Zone:
     """A gathered zone with what the questions below need.
 
     Args:
-        cuts: owners of delegations.
+        cuts: finds the delegation at or above a name.
         others: names that something other than the master file gives addresses.
     """
 
     gathering: Gathering
     types: TypesByOwner
-    cuts: frozenset[bytes]
+    cuts: Closest
     others: Container[bytes]
-
-    def cut_above(self, name: bytes) -> bytes | None:
-        """Return the delegation at or above a name of the zone."""
-        if not self.cuts:
-            return None
-        return next((above for above in (name, *names.ancestors(name)) if above in self.cuts), None)
 
     def types_at(self, name: bytes) -> frozenset[int]:
         """Return the types that a question for the name meets, a wildcard's included (RFC 4592 §3.3.1)."""
@@ -67,9 +64,11 @@ def warn_of_oddities(gathering: Gathering, types: TypesByOwner, *, others: Conta
     """
     apex = gathering.apex
     cuts = frozenset(owner for owner, there in types.items() if constants.NS in there and owner != apex)
-    zone = _Zone(gathering, types, cuts, others)
+    zone = _Zone(gathering, types, Closest(cuts), others)
     for (owner, rdtype), gathered in gathering.records.items():
-        _check_size(gathering, owner, rdtype, gathered)
+        rdatas = gathered.rdatas
+        if len(rdatas) > 1 or len(rdatas[0]) > _SURELY_FITS:
+            _check_size(gathering, owner, rdtype, gathered)
         if rdtype in _TARGET_OFFSET:
             _check_targets(zone, owner, rdtype, gathered)
         if owner.startswith(names.WILDCARD) and rdtype in (constants.NS, constants.DNAME):
@@ -87,32 +86,31 @@ def _check_targets(zone: _Zone, owner: bytes, rdtype: int, gathered: Gathered) -
         if target == names.ROOT or not names.is_at_or_below(target, zone.gathering.apex) or target in zone.others:
             continue
         there = zone.types_at(target)
-        text = names.to_text(target)
-        cut = zone.cut_above(target)
+        cut = zone.cuts.at_or_above(target)
         if cut is not None:
             if rdtype == constants.NS and cut == owner and not there & _ADDRESSES:
-                message = f"{text} is within the delegation and has no address (glue) here"
+                message = f"{names.to_text(target)} is within the delegation and has no address (glue) here"
                 _warn(zone.gathering, owner, gathered, "missing-glue", message)
         elif constants.CNAME in there:
             # RFC 2181 §10.3: "The domain name used as the value of a NS resource record, or part of the value of a
             # MX resource record must not be an alias."
-            message = f"the {_KIND[rdtype]} target {text} is a CNAME"
+            message = f"the {_KIND[rdtype]} target {names.to_text(target)} is a CNAME"
             _warn(zone.gathering, owner, gathered, "target-is-cname", message)
         elif not there & _ADDRESSES:
-            message = f"the {_KIND[rdtype]} target {text} has no address"
+            message = f"the {_KIND[rdtype]} target {names.to_text(target)} has no address"
             _warn(zone.gathering, owner, gathered, "target-without-address", message)
 
 
 def _targets(rdtype: int, gathered: Gathered) -> Iterator[bytes]:
     offset = _TARGET_OFFSET[rdtype]
-    for canonical in gathered.rdatas:
+    for canonical in gathered.canonicals:
         yield canonical[offset:]
 
 
 def _check_size(gathering: Gathering, owner: bytes, rdtype: int, gathered: Gathered) -> None:
     room = constants.MAX_MESSAGE_SIZE - constants.HEADER_SIZE - len(owner) - _QUESTION_TAIL - _OPT_SIZE
     most = _COMPRESSED_SIZE.get(rdtype, constants.MAX_MESSAGE_SIZE)
-    size = sum(_RECORD_HEAD + min(len(rdata), most) for rdata in gathered.rdatas.values())
+    size = sum(_RECORD_HEAD + min(len(rdata), most) for rdata in gathered.rdatas)
     if size > room:
         message = f"its {len(gathered.rdatas)} records of this type need {size} bytes, and a response holds {room}"
         _warn(gathering, owner, gathered, "rrset-too-large", message)
@@ -120,7 +118,7 @@ def _check_size(gathering: Gathering, owner: bytes, rdtype: int, gathered: Gathe
 
 def _check_occluded(zone: _Zone) -> None:
     for (owner, rdtype), gathered in zone.gathering.records.items():
-        cut = zone.cut_above(owner)
+        cut = zone.cuts.at_or_above(owner)
         if cut is None or (owner == cut and rdtype in _OF_THE_PARENT) or rdtype in _ADDRESSES:
             continue
         message = f"the record is hidden by the delegation of {names.to_text(cut)}"

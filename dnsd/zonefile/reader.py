@@ -1,8 +1,9 @@
 """Reads master files (RFC 1035 §5) statement by statement, and obeys their directives.
 
-dnspython's tokenizer splits the text and its record types read the RDATA. Its own zone reader is not used: that one
-stops at the first error, drops records outside the zone without a word, and deletes what clashes with a CNAME. Here a
-bad statement is recorded with its file and line, and reading goes on behind it.
+Simple lines, nearly all of a large zone, are read by `dnsd.zonefile.simple`. Of the others, dnspython's tokenizer
+splits the text, and its record types read the RDATA. Its own zone reader is not used: that one stops at the first
+error, drops records outside the zone without a word, and deletes what clashes with a CNAME. Here a bad statement is
+recorded with its file and line, and reading goes on behind it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dnsd.zonefile.gathering import Gathering
 from dnsd.zonefile.generate import generated_lines
 from dnsd.zonefile.octets import text_of as text_of_octets
 from dnsd.zonefile.record import RecordReader
+from dnsd.zonefile.simple import SimpleLines
 from dnsd.zonefile.source import Source
 from dnsd.zonefile.statement import Fault, Scope, is_relative, parse_ttl, text_of
 
@@ -41,6 +43,7 @@ class MasterFileReader:
     def __init__(self, gathering: Gathering) -> None:
         self._gathering = gathering
         self._records = RecordReader(gathering)
+        self._simple = SimpleLines(gathering)
         self._origin = dns.name.from_wire(gathering.apex, 0)[0]
         self._open: list[Path] = []
         self._includes = 0
@@ -78,7 +81,8 @@ class MasterFileReader:
     def _statements(self, source: Source, scope: Scope) -> None:
         more = True
         while more:
-            line = source.line
+            offset, line = self._simple.read(source.text, source.offset, scope, file=source.label, line=source.line)
+            source.skip_to(offset, line=line)
             try:
                 more = self._statement(source, scope)
             except Fault as fault:
@@ -149,12 +153,17 @@ class MasterFileReader:
         problems = len(self._gathering.problems)
         try:
             for text in generated_lines(words):
-                tokens = dns.tokenizer.Tokenizer(text)
-                self._records.read(tokens, tokens.get(want_leading=True), scope, file=source.label, line=line)
+                self._generated(text, scope, file=source.label, line=line)
                 if len(self._gathering.problems) > problems:
                     break  # what is wrong with one of them is wrong with most, and they share a line
         except ValueError as error:
             raise Fault("bad-generate", str(error)) from None
+
+    def _generated(self, text: str, scope: Scope, *, file: str, line: int) -> None:
+        end, _ = self._simple.read(text + "\n", 0, scope, file=file, line=line)
+        if end <= len(text):
+            tokens = dns.tokenizer.Tokenizer(text)
+            self._records.read(tokens, tokens.get(want_leading=True), scope, file=file, line=line)
 
     def _report(self, file: str, line: int, fault: Fault) -> None:
         if fault.loses:

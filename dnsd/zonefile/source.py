@@ -19,12 +19,12 @@ class Source:
         text: its whole content, with newlines as `\n`.
     """
 
-    __slots__ = ("_offsets", "_stream", "_text", "label", "path", "tokens")
+    __slots__ = ("_offsets", "_stream", "label", "path", "text", "tokens")
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.label = str(path)
-        self._text = text
+        self.text = text
         self._stream = io.StringIO(text)
         self._offsets: list[int] | None = None
         self.tokens = dns.tokenizer.Tokenizer(self._stream, self.label)
@@ -34,6 +34,21 @@ class Source:
         """The line, counted from 1, in which the next statement begins; asked between two statements."""
         return self.tokens.line_number
 
+    @property
+    def offset(self) -> int:
+        """Where in the text the next statement begins; asked between two statements."""
+        return self._stream.tell() - (self.tokens.ungotten_char is not None)
+
+    def skip_to(self, offset: int, *, line: int) -> None:
+        """Go on with the statement that begins at an offset of the text; called between two statements.
+
+        Args:
+            line: that of the statement.
+        """
+        self._stream.seek(offset)
+        self.tokens.ungotten_char = None
+        self.tokens.line_number = line
+
     def resume_behind(self, line: int) -> None:
         """Go on reading behind the record that begins in a line.
 
@@ -41,12 +56,12 @@ class Source:
         quotes. So the end of the record is found anew, and a fresh tokenizer starts there.
         """
         if self._offsets is None:
-            self._offsets = _line_offsets(self._text)
+            self._offsets = _line_offsets(self.text)
         start = self._offsets[line - 1]
-        end = _end_of_record(self._text, start)
+        end = _end_of_record(self.text, start)
         self._stream.seek(end)
         self.tokens = dns.tokenizer.Tokenizer(self._stream, self.label)
-        self.tokens.line_number = line + self._text.count("\n", start, end)
+        self.tokens.line_number = line + self.text.count("\n", start, end)
 
 
 def _line_offsets(text: str) -> list[int]:

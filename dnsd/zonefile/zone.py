@@ -1,22 +1,46 @@
-"""From a master file to a zone that can be served, or to every reason why it cannot."""
+"""From a master file to a zone that can be served, or to every reason why it cannot.
+
+Whether that is done in this process or in one of its own is for `dnsd.zonefile.apart`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnsd.core import constants, names
-from dnsd.core.records import RRset, Zone
-from dnsd.core.zonebuild import build_zone
+from dnsd.core.records import Zone
+from dnsd.core.zonebuild import build_zone, zone_of
+from dnsd.core.zoneimage import ZoneImage
+from dnsd.core.zoneimage_build import build_image
 from dnsd.errors import Problem
-from dnsd.zonefile.checks import check_zone, types_by_owner
-from dnsd.zonefile.gathering import Gathering
+from dnsd.sharedbytes import SharedBytes
+from dnsd.zonefile.checks import TypesByOwner, check_zone, types_by_owner
+from dnsd.zonefile.gathering import Gathered, Gathering
 from dnsd.zonefile.lint import warn_of_oddities
 from dnsd.zonefile.reader import MasterFileReader
 
-# Stands in for a SOA that is missing, where a tree is made only to look at its names.
-_NO_SOA = RRset(constants.SOA, 0, (bytes(22),))  # two root names and five numbers (RFC 1035 §3.3.13)
+# A zone with more names is kept as an image that all processes share. Below, objects are the faster, and every worker
+# can afford its own: this many take about 4 MB. Unit: owner names.
+MAX_NAMES_AS_OBJECTS = 4096
+
+# Of a SOA that stands in for a missing one: two root names and five numbers (RFC 1035 §3.3.13).
+_NO_SOA_RDATA = bytes(22)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A zone to be read from its master file (RFC 1035 §5), with `$INCLUDE`, `$GENERATE`, `$TTL` and `$ORIGIN`.
+
+    Args:
+        path: the file; an `$INCLUDE` is relative to the file that includes.
+        apex: folded name of the zone.
+        other_names: folded names that get addresses from elsewhere (pools), for the warnings.
+    """
+
+    path: Path
+    apex: bytes
+    other_names: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +61,34 @@ class ZoneFile:
     warnings: tuple[Problem, ...]
 
 
-def read_zone(path: Path, *, origin: str, other_names: Container[bytes] = frozenset()) -> ZoneFile:
-    """Read a zone from its master file (RFC 1035 §5), with `$INCLUDE`, `$GENERATE`, `$TTL` and `$ORIGIN`.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a master file says, and what is to be said of it.
 
     Args:
-        path: the file; an `$INCLUDE` is relative to the file that includes.
+        gathering: its records, with a SOA in any case: where there is none, one that is good for nothing.
+        types: of every owner.
+        good: there are no problems.
+        problems, warnings: as of `ZoneFile`.
+    """
+
+    gathering: Gathering
+    types: TypesByOwner
+    good: bool
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+    def image(self) -> bytearray:
+        """Return the image of the zone's tree; see `dnsd.core.zoneimage`."""
+        return build_image(self.gathering.apex, self.types, self.gathering.records)
+
+
+def read_zone(path: Path, *, origin: str, other_names: frozenset[bytes] = frozenset()) -> ZoneFile:
+    """Read a zone in this process.
+
+    Args:
+        path, other_names: see `Request`.
         origin: the zone's name, fully qualified, without escapes.
-        other_names: folded names that get addresses from elsewhere (pools), for the warnings.
 
     Returns:
         The zone, or the problems that keep it from being one; a file that cannot be read is a problem as well.
@@ -51,30 +96,48 @@ def read_zone(path: Path, *, origin: str, other_names: Container[bytes] = frozen
     Raises:
         ValueError: the origin is not a name.
     """
-    gathering = Gathering(names.from_text(origin))
-    MasterFileReader(gathering).read(path)
+    return read_requested(Request(path=path, apex=names.from_text(origin), other_names=other_names))
+
+
+def read_requested(request: Request) -> ZoneFile:
+    """Read a zone in this process; see `read_zone`."""
+    checked = read_and_check(request)
+    apex = request.apex
+    if len(checked.types) > MAX_NAMES_AS_OBJECTS:
+        tree = zone_of(apex, ZoneImage(SharedBytes.of(checked.image())))
+    else:
+        tree = build_zone(apex, checked.gathering.rrsets())
+    return ZoneFile(
+        zone=tree if checked.good else None, names=tree, problems=checked.problems, warnings=checked.warnings
+    )
+
+
+def read_and_check(request: Request) -> Checked:
+    """Read a master file and check it, without making a zone of it."""
+    gathering = Gathering(request.apex)
+    MasterFileReader(gathering).read(request.path)
     types = types_by_owner(gathering)
-    check_zone(gathering, types, file=str(path))
+    check_zone(gathering, types, file=str(request.path))
     good = not gathering.problems
     if good:
-        warn_of_oddities(gathering, types, others=other_names)
-    tree = _tree(gathering)
-    return ZoneFile(
-        zone=tree if good else None,
-        names=tree,
-        problems=tuple(sorted(gathering.problems)),
-        warnings=tuple(sorted(gathering.warnings)),
-    )
+        warn_of_oddities(gathering, types, others=request.other_names)
+    else:
+        _make_some_soa(gathering)
+        types = types_by_owner(gathering)
+    problems, warnings = tuple(sorted(gathering.problems)), tuple(sorted(gathering.warnings))
+    return Checked(gathering, types, good, problems, warnings)
 
 
 def nothing_of(apex: bytes) -> Zone:
     """Return the tree of a zone of which no file can be read, for questions about its names."""
-    return _tree(Gathering(apex))
+    gathering = Gathering(apex)
+    _make_some_soa(gathering)
+    return build_zone(apex, gathering.rrsets())
 
 
-def _tree(gathering: Gathering) -> Zone:
-    rrsets = gathering.rrsets()
-    soa = rrsets.get((gathering.apex, constants.SOA))
+def _make_some_soa(gathering: Gathering) -> None:
+    """See that there is one SOA record at the apex, where a tree is made only to look at its names."""
+    key = gathering.apex, constants.SOA
+    soa = gathering.records.get(key)
     if soa is None or len(soa.rdatas) != 1:
-        rrsets[gathering.apex, constants.SOA] = _NO_SOA
-    return build_zone(gathering.apex, rrsets)
+        gathering.records[key] = Gathered(0, _NO_SOA_RDATA, _NO_SOA_RDATA, "", 0)

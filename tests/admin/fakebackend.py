@@ -210,7 +210,7 @@ class FakeBackend:
         self._revision += 1
         return NodeOutcome(revision=self._revision, changed=True, node=None)
 
-    async def report(self, node: str, request: ReportRequest) -> DesiredState:
+    def report(self, node: str, request: ReportRequest) -> DesiredState:
         self._check_store()
         info = self.node(node)
         self.reports.append((info.id, request))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -59,6 +59,11 @@ class Got:
         return body
 
 
+async def up() -> bytes:
+    """Return the least of all expositions."""
+    return b"up 1\n"
+
+
 class Site:
     """A running server and a client session."""
 
@@ -67,12 +72,12 @@ class Site:
         backend: FakeBackend,
         *,
         tokens: Sequence[Token] = (),
-        metrics: Callable[[], bytes] = lambda: b"up 1\n",
+        metrics: Callable[[], Awaitable[bytes]] = up,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
         header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS,
     ) -> None:
-        app = make_app(backend, tokens=lambda: tokens, metrics=metrics, heartbeat_seconds=heartbeat_seconds)
+        app = make_app(backend, tokens=lambda: tuple(tokens), metrics=metrics, heartbeat_seconds=heartbeat_seconds)
         self.backend = backend
         self.server = AdminServer(
             app, "127.0.0.1", 0, max_connections=max_connections, header_timeout_seconds=header_timeout_seconds

@@ -78,7 +78,7 @@ EXPECTED: Values = {
 
 async def test_every_value_of_a_sample_is_exposed(backend: FakeBackend) -> None:
     """Each value comes through HTTP under its documented name and labels, and nothing else of ours does."""
-    async with Site(backend, metrics=Metrics(lambda: SAMPLE).render) as site:
+    async with Site(backend, metrics=Metrics(lambda: SAMPLE).scrape) as site:
         values = read((await site.get("/metrics")).text)
     ours = {key: value for key, value in values.items() if key[0].startswith("dnsd_")}
     assert {key: value for key, value in ours.items() if not key[0].startswith("dnsd_propagation")} == EXPECTED

@@ -12,7 +12,7 @@ from admin.app import make_app
 from admin.openapi import describe
 from admin.routes import ROUTES, Route
 from tests.admin.fakebackend import FakeBackend
-from tests.admin.site import Site
+from tests.admin.site import Site, up
 
 DOCUMENT = describe(ROUTES)
 
@@ -59,7 +59,7 @@ def test_every_reference_resolves() -> None:
 
 def test_the_server_serves_what_the_document_describes() -> None:
     """The router and the document hold the same paths and methods."""
-    app = make_app(FakeBackend(), tokens=tuple, metrics=lambda: b"")
+    app = make_app(FakeBackend(), tokens=tuple, metrics=up)
     routed = {
         (route.method.lower(), route.resource.canonical)
         for route in app.router.routes()

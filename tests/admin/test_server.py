@@ -15,13 +15,13 @@ from admin.routes import ROUTES
 from admin.server import AdminServer
 from dnsd.errors import DnsdError, RequestError, StartError, StoreRefused, StoreUnavailable
 from tests.admin.fakebackend import FakeBackend
-from tests.admin.site import Site, until
+from tests.admin.site import Site, until, up
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_a_free_port_can_be_asked_for_and_read(backend: FakeBackend, host: str) -> None:
     """Port 0 becomes a real one, over IPv4 and IPv6, and a stopped server has let go of it."""
-    server = AdminServer(make_app(backend, tokens=tuple, metrics=lambda: b""), host, 0)
+    server = AdminServer(make_app(backend, tokens=tuple, metrics=up), host, 0)
     assert server.port == 0
     await server.start()
     port = server.port
@@ -35,7 +35,7 @@ async def test_a_free_port_can_be_asked_for_and_read(backend: FakeBackend, host:
 
 async def test_an_address_in_use_is_one_line(site: Site, backend: FakeBackend) -> None:
     """A server that cannot listen says where and why, in one line."""
-    second = AdminServer(make_app(backend, tokens=tuple, metrics=lambda: b""), "127.0.0.1", site.server.port)
+    second = AdminServer(make_app(backend, tokens=tuple, metrics=up), "127.0.0.1", site.server.port)
     with pytest.raises(StartError) as caught:
         await second.start()
     expected = f"the admin interface cannot listen on 127.0.0.1:{site.server.port}: Address already in use"
@@ -44,7 +44,7 @@ async def test_an_address_in_use_is_one_line(site: Site, backend: FakeBackend) -
 
 async def test_an_address_of_another_machine_is_one_line(backend: FakeBackend) -> None:
     """An address that this machine does not have is told as plainly."""
-    server = AdminServer(make_app(backend, tokens=tuple, metrics=lambda: b""), "192.0.2.1", 0)
+    server = AdminServer(make_app(backend, tokens=tuple, metrics=up), "192.0.2.1", 0)
     with pytest.raises(StartError, match=r"^the admin interface cannot listen on 192\.0\.2\.1:0: [^\n]+$"):
         await server.start()
 

@@ -59,7 +59,6 @@ class FakeWorkers:
         self.generations = [1] * count
         self.published: list[Delta] = []
         self.policies: list[AnswerPolicy] = []
-        self.loaded: list[Snapshot] = []
         self.on_progress: Callable[[], None] = lambda: None
         self.snapshot = Snapshot(1, 0, {}, {})
         self.answers = AnswerLog()
@@ -75,12 +74,7 @@ class FakeWorkers:
 
     def publish(self, delta: Delta) -> None:
         self.published.append(delta)
-        self.snapshot = self.snapshot.with_delta(delta)
-        self._handed_over()
-
-    def load(self, snapshot: Snapshot) -> None:
-        self.loaded.append(snapshot)
-        self.snapshot = snapshot
+        self.snapshot = self.snapshot.advanced(delta)
         self._handed_over()
 
     def _handed_over(self) -> None:
@@ -195,7 +189,7 @@ class Site:
             health={"edge": "up" if up else "down"},
             **given,
         )
-        return (await self.plane.report(name, request)).accepted
+        return self.plane.report(name, request).accepted
 
     def status(self, name: str) -> NodeStatus:
         """Return a node's status."""

@@ -261,7 +261,7 @@ class Run:
             for tally, overlay in self.workers:
                 before = dict(overlay)
                 overlay[from_text(EDGE)] = ZoneNode(trace=Trace())
-                told = tally.hand_on(before, overlay, [from_text(EDGE)])
+                told = tally.hand_on(before, overlay)
                 self.answers.tell(self.generation, told, steady=self.clock.steady)
             self.log.applied(self.generation, self.answers)
             self.answers.forget(self.generation)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dnsd.api.schemas import ReportRequest, SessionCounts
+from dnsd.api.schemas import DesiredState, ReportRequest, SessionCounts
 from dnsd.errors import CapacityFloor, InvalidRequest
 from dnsd.model.node import Monitor
 from dnsd.model.pool import Floor
@@ -148,7 +148,11 @@ class Drains(RuleBasedStateMachine):
             health={role: "up" if each else "down" for role, each in up.items()},
             sessions=dict.fromkeys(ROLES, counts),
         )
-        answer = self.run(self.site.plane.report(name, request))
+
+        async def told() -> DesiredState:
+            return self.site.plane.report(name, request)
+
+        answer = self.run(told())
         assert answer.accepted is not late
         assert answer.roles == {role: self.model.mode(name, role) for role in ROLES}
         if not late:

@@ -163,7 +163,7 @@ async def test_what_is_known_of_health_is_told_with_the_age_of_the_report() -> N
     here.tick(25)
     await here.report("a")
     await here.report("c", up=False)
-    await here.plane.report("d", ReportRequest(sequence=99, observed_at=here.clock.wall))
+    here.plane.report("d", ReportRequest(sequence=99, observed_at=here.clock.wall))
     here.tick(10)
     explanation = here.plane.explain(EDGE, "A", client=None)
     told = {each.node: (each.health, each.answered, each.reasons[0]) for each in explanation.pools[0].nodes}

@@ -8,7 +8,7 @@ from dnsd.core.names import from_text
 from dnsd.model.node import Monitor
 from tests.control.rig import ABC, ALICE, EDGE, FakeWorkers, acknowledged, settings_of, site_of
 from tests.support.dnsmessages import zone_of
-from tests.support.fleets import node, pool
+from tests.support.fleets import ZONE, node, pool
 
 WATCHED = (node("a", "192.0.2.10", monitor=Monitor.AGENT), *ABC[1:])
 
@@ -88,11 +88,11 @@ async def test_a_heartbeat_that_changes_nothing_publishes_and_wakes_nothing() ->
     assert not site.plane.publisher.transitions_changed.is_set()
 
 
-async def test_a_reload_with_other_zones_loads_a_snapshot_and_one_without_sends_a_delta() -> None:
-    """The workers get the zones only when they differ; either way they answer from what the fleet says."""
+async def test_a_reload_sends_the_zones_and_names_that_differ_and_no_others() -> None:
+    """The workers get zones only when they differ; either way they answer from what the fleet says."""
     site = await site_of()
     site.plane.reload(settings_of(ABC, [pool(), pool("more.example.org.")]))
-    assert site.workers.loaded == []
+    assert site.workers.published[0].zones is None
     assert set(site.workers.published[0].put) == {from_text("more.example.org.")}
     zone = zone_of(
         """
@@ -102,10 +102,24 @@ async def test_a_reload_with_other_zones_loads_a_snapshot_and_one_without_sends_
         """
     )
     site.plane.reload(settings_of(ABC[:2], [pool()], zones={zone.apex: zone}))
-    (snapshot,) = site.workers.loaded
+    snapshot = site.workers.snapshot
     assert snapshot.zones == {zone.apex: zone}
     assert snapshot.generation == 3
     assert snapshot.overlay == site.plane.publisher.fleet.overlay
+
+
+async def test_a_reload_that_changes_zones_alone_sends_no_name_of_the_fleet() -> None:
+    """Of three zones one is new, one differs and one is gone: the delta has these, and not one node of the overlay."""
+    one, gone, two = (zone_of("@ NS ns1", apex=f"{name}.example.") for name in ("one", "gone", "two"))
+    before = {zone.apex: zone for zone in (ZONE, one, gone)}
+    site = await site_of(ABC, zones=before)
+    changed = {zone.apex: zone for zone in (zone_of("@ NS ns2", apex="one.example."), two)}
+    after = {ZONE.apex: ZONE, **changed}
+    site.plane.reload(settings_of(ABC, [pool()], zones=after))
+    (delta,) = site.workers.published
+    assert (delta.put, delta.removed, delta.zones) == ({}, (), changed)
+    assert delta.removed_zones == (from_text("gone.example."),)
+    assert site.workers.snapshot.zones == after
 
 
 async def test_a_reload_needs_no_store_and_keeps_drains_reports_and_registrations() -> None:

@@ -40,9 +40,9 @@ class AnsweringWorker(FakeWorkers):
         self._tally = Tally(clock=lambda: clock.wall, steady=lambda: clock.steady)
 
     def publish(self, delta: Delta) -> None:
-        before = self.snapshot
+        replaced = self.snapshot.replaced_by(delta)
         super().publish(delta)
-        told = self._tally.hand_on(before.overlay, self.snapshot.overlay, [*delta.put, *delta.removed])
+        told = self._tally.hand_on(replaced, self.snapshot.overlay)
         self.answers.tell(delta.generation, told, steady=self._clock.steady)
 
     def ask(self, name: str, rdtype: str) -> dns.message.Message:

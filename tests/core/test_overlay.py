@@ -122,10 +122,10 @@ def test_each_answer_takes_one_turn_of_a_pool() -> None:
 
 def test_swapped_snapshot_answers_from_the_next_packet_on() -> None:
     """A delta that removes a pool makes its name answer as the zone does."""
-    snapshot = snapshot_of(ZONE, overlay=OVERLAY)
+    snapshot = snapshot_of(ZONE, overlay=dict(OVERLAY))
     engine = Engine(snapshot)
     assert shown(ask(engine, "four.example.org. A")).endswith(" 30 A 192.0.2.4")
-    engine.swap(snapshot.with_delta(Delta(2, 2, removed=(from_text("four.example.org."),))))
+    engine.swap(snapshot.advanced(Delta(2, 2, removed=(from_text("four.example.org."),))))
     assert shown(ask(engine, "four.example.org. A")) == block(
         """
         NOERROR aa

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dnsd.config.settings import Settings
+from dnsd.core.names import from_text
+from dnsd.core.records import Zone
 from dnsd.daemon import reloading
 from dnsd.daemon.reloading import Reloader
 from tests.control.rig import site_of
+from tests.support.dnsmessages import zone_of
+from tests.support.fleets import ZONE
 
 
 async def test_a_fault_of_ours_in_reading_is_a_failed_reload(
@@ -29,3 +34,22 @@ async def test_a_fault_of_ours_in_reading_is_a_failed_reload(
     assert site.plane.settings is settings
     assert "RecursionError: too deep [not-read]" in caplog.text
     assert "Traceback" in caplog.text
+
+
+async def test_zones_that_say_the_same_are_sent_to_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read anew they are other objects; only the one that differs is in the delta, and nothing of the fleet's is."""
+
+    def zones(address: str) -> dict[bytes, Zone]:
+        made = (zone_of("@ NS ns1", apex="same.example."), zone_of(f"www A {address}", apex="differs.example."), ZONE)
+        return {each.apex: each for each in made}
+
+    site = await site_of(zones=zones("192.0.2.1"))
+    again = replace(site.plane.settings, zones=zones("192.0.2.2"))
+    monkeypatch.setattr(reloading, "load_settings", lambda _path, *, starting: again)
+    reloader = Reloader(site.plane)
+    await reloader.reload()
+    assert reloader.counts == {"ok": 1, "failed": 0}
+    (delta,) = site.workers.published
+    assert (delta.put, delta.removed) == ({}, ())
+    assert delta.zones == {from_text("differs.example."): again.zones[from_text("differs.example.")]}
+    assert site.workers.snapshot.zones == again.zones

@@ -43,6 +43,16 @@ async def test_a_report_that_is_dropped_is_no_news(store: DrainStore) -> None:
     assert (await store.reports(after=place))[0] == ()
 
 
+async def test_reports_that_a_caller_has_already_may_be_left_out(store: DrainStore) -> None:
+    """What is newer, or of a node that he has nothing of, is there; and the place moves past all of them."""
+    _, place = await store.reports()
+    await store.put_reports([a_report(name, sequence=5) for name in ("edge-1", "edge-2", "edge-3")])
+    has = {"edge-1": 5, "edge-2": 4}
+    found, then = await store.reports(after=place, known=has.get)
+    assert {each.node for each in found} >= {"edge-2", "edge-3"}
+    assert await store.reports(after=then, known=has.get) == ((), then)
+
+
 async def test_whoever_waits_for_reports_is_woken(store: DrainStore) -> None:
     """At once or soon, long before the time is over."""
     _, place = await store.reports()
@@ -54,8 +64,11 @@ async def test_whoever_waits_for_reports_is_woken(store: DrainStore) -> None:
     assert time.monotonic() - begun < LONG_SECONDS / 4
 
 
-async def test_a_place_that_is_no_longer_known_leads_to_every_report(store: DrainStore) -> None:
-    """More batches than are kept: nothing is missed."""
+async def test_a_place_that_is_no_longer_known_leads_to_every_report(
+    store: DrainStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More batches than are kept, here as many as Redis keeps: nothing is missed."""
+    monkeypatch.setattr("dnsd.stores.sqlite_statements.REPORTED_NODES_KEPT", base.REPORTS_KEPT)
     _, place = await store.reports()
     for sequence in range(base.REPORTS_KEPT + 10):
         await store.put_reports([a_report(f"edge-{sequence % 3}", sequence=sequence)])

@@ -8,7 +8,7 @@ import signal
 import time
 from dataclasses import replace
 
-from dnsd.core.records import Delta, Overlay, Snapshot, ZoneNode
+from dnsd.core.records import Delta, Overlay, ZoneNode
 from dnsd.core.trace import Answered, Trace
 from dnsd.workers.tally import Tally
 from tests.workers.conftest import StartPool
@@ -22,8 +22,8 @@ def traced(generation: int) -> ZoneNode:
     return replace(pool_node(generation), trace=Trace())
 
 
-def traced_snapshot(generation: int) -> Snapshot:
-    return replace(snapshot(generation), overlay={POOL: traced(generation), OTHER: traced(generation)})
+def traced_delta(generation: int) -> Delta:
+    return Delta(generation, generation, {POOL: traced(generation), OTHER: traced(generation)})
 
 
 async def test_workers_tell_when_a_pool_that_changes_was_last_answered(
@@ -31,7 +31,7 @@ async def test_workers_tell_when_a_pool_that_changes_was_last_answered(
 ) -> None:
     """The most of two workers; of a pool that nobody asked, that nobody did; of one that stays, nothing."""
     pool = await start_pool()
-    pool.load(traced_snapshot(2))
+    pool.publish(traced_delta(2))
     assert await pool.wait_applied(2, timeout_seconds=5)
     began = time.monotonic()
     await asyncio.to_thread(ask_at_once, address, queries=40)
@@ -52,13 +52,13 @@ async def test_workers_tell_when_a_pool_that_changes_was_last_answered(
     assert other.last_at == other.clear_at == float("-inf")
 
 
-async def test_a_whole_snapshot_tells_of_every_pool_before_it(start_pool: StartPool, address: tuple[str, int]) -> None:
-    """A reload with other zones is no reason to forget what caches hold."""
+async def test_other_zones_are_no_reason_to_forget_answers(start_pool: StartPool, address: tuple[str, int]) -> None:
+    """A reload with other zones tells of every pool that it replaces, as any change does."""
     pool = await start_pool(count=1)
-    pool.load(traced_snapshot(2))
+    pool.publish(traced_delta(2))
     await pool.wait_applied(2, timeout_seconds=5)
     await asyncio.to_thread(ask_at_once, address, queries=1)
-    pool.load(traced_snapshot(3))
+    pool.publish(replace(traced_delta(3), zones=snapshot(3).zones))
     assert await pool.wait_applied(3, timeout_seconds=5)
     heard = [pool.answers.heard(name, 3) for name in (POOL, OTHER)]
     assert [each and each.max_ttl for each in heard] == [30, 0]
@@ -93,7 +93,7 @@ def told_after(*, set_by: float) -> Answered:
     trace.note(30, clocks.wall)
     clocks.advance(10)
     clocks.wall += set_by
-    return tally.hand_on(before, {POOL: traced(2)}, [POOL])[POOL]
+    return tally.hand_on(before, {POOL: traced(2)})[POOL]
 
 
 def test_a_wall_clock_that_is_set_makes_every_answer_one_of_now() -> None:
@@ -107,4 +107,4 @@ def test_a_clock_that_is_set_takes_nothing_from_a_pool_that_nobody_asked() -> No
     clocks = Clocks()
     tally = Tally(clock=lambda: clocks.wall, steady=lambda: clocks.steady)
     clocks.wall += 3600
-    assert tally.hand_on({POOL: traced(1)}, {}, [POOL]) == {POOL: NEVER}
+    assert tally.hand_on({POOL: traced(1)}, {}) == {POOL: NEVER}

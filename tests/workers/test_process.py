@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dnsd.transports.limits import TcpLimits
-from dnsd.workers.channel import Channel, encode
+from dnsd.workers.channel import Channel, Encoded, encode
 from dnsd.workers.messages import Applied, Counters, Failed, Load, Open, Ready
 from tests.transports.stand_ins import Client
 from tests.workers.fleet import answered_generation, ask, delta, query, snapshot, until
@@ -137,8 +137,8 @@ async def test_an_orphan_ends_after_its_time(lone: Lone, address: Address) -> No
     assert await lone.status() == 0
 
 
-@pytest.mark.parametrize("message", [encode(delta(2)), encode("what?"), b"\0\0\0\4" + pickle.dumps(1)[:1] * 4])
-async def test_a_worker_that_cannot_follow_ends(lone: Lone, address: Address, message: bytes) -> None:
+@pytest.mark.parametrize("message", [encode(delta(2)), encode("what?"), Encoded(b"\0\0\0\4" + pickle.dumps(1)[:1] * 4)])
+async def test_a_worker_that_cannot_follow_ends(lone: Lone, address: Address, message: Encoded) -> None:
     """What it cannot use would leave it behind: it ends with 1 instead of answering from an old generation."""
     if message != encode(delta(2)):  # which is only wrong before the first snapshot
         await lone.serve(address, orphan_seconds=600.0)

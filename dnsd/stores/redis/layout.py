@@ -9,6 +9,7 @@ knows a revision knows its place in both.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +18,8 @@ from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.model.times import format_instant, parse_instant
-from dnsd.stores.rules import MAX_INTEGER
+from dnsd.stores.base import Known
+from dnsd.stores.rules import MAX_INTEGER, is_news
 
 # The version of this layout; it rises when an older dnsd would misread it.
 SCHEMA = "1"
@@ -45,6 +47,7 @@ LAST_INSTANT = 253_370_764_800.0
 
 # A cursor is a place in the history stream as one integer: the revision, and the number within it below this.
 _NUMBERS = 2**20
+_SEQUENCE = re.compile(r'"sequence"\s*:\s*(\d+)')  # as put_reports.lua reads it
 
 ValueT = TypeVar("ValueT")
 
@@ -237,6 +240,12 @@ def read_report(text: str) -> Report:
         ValueError: this dnsd cannot read it.
     """
     return _read(Report.from_json, text)
+
+
+def tells_news(node: str, text: str | None, known: Known | None) -> bool:
+    """Say whether the text of a report may be newer than what a caller has of the node, without reading all of it."""
+    found = _SEQUENCE.search(text) if text is not None else None
+    return found is None or is_news(node, int(found[1]), known)
 
 
 def write_configured(nodes: Iterable[Node], *, server: str, at: float) -> str:

@@ -18,7 +18,7 @@ from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.model.times import format_instant
-from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT
+from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT, Known
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.redis import faults, layout, scripts
 from dnsd.stores.redis.address import Address
@@ -295,15 +295,20 @@ class RedisStore:
         """Forget a node's report."""
         await self._to_its_end(self._link.run(lambda client: client.hdel(self._keys.reports, node)))
 
-    async def reports(self, *, after: str | None = None, wait_seconds: float = 0.0) -> tuple[tuple[Report, ...], str]:
+    async def reports(
+        self, *, after: str | None = None, wait_seconds: float = 0.0, known: Known | None = None
+    ) -> tuple[tuple[Report, ...], str]:
         """Return what nodes have reported since a place; see `DrainStore.reports`. A place is an id of the stream."""
 
         async def read() -> tuple[tuple[Report, ...], str]:
-            return await self._reports_after(after)
+            return await self._reports_after(after, known)
 
-        return await follow(read, self._reported, wait_seconds=wait_seconds, news=lambda found: found[0])
+        def moved(found: tuple[tuple[Report, ...], str]) -> bool:
+            return bool(found[0]) or (known is not None and found[1] != after)
 
-    async def _reports_after(self, place: str | None) -> tuple[tuple[Report, ...], str]:
+        return await follow(read, self._reported, wait_seconds=wait_seconds, news=moved)
+
+    async def _reports_after(self, place: str | None, known: Known | None) -> tuple[tuple[Report, ...], str]:
         keys = self._keys
 
         async def read(client: Redis) -> tuple[Sequence[str | None], str]:
@@ -321,6 +326,7 @@ class RedisStore:
                 fields = [layout.fields_of(entry) for entry in since if entry[0] != place]
                 nodes = dict.fromkeys(node for each in fields for node in each.get("nodes", "").split())
                 texts = await client.hmget(keys.reports, list(nodes)) if nodes else ()
+                texts = [text for node, text in zip(nodes, texts, strict=False) if layout.tells_news(node, text, known)]
             return texts, now
 
         texts, now = await self._link.run(read, seconds=LOAD_SECONDS, lane=Lane.LOADING)
@@ -329,7 +335,7 @@ class RedisStore:
 
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Tell readers of other programs which nodes a configuration declares."""
-        text = layout.write_configured(nodes, server=server, at=at)
+        text = await _aside(lambda: layout.write_configured(nodes, server=server, at=at), size=len(nodes))
         await self._to_its_end(self._link.run(lambda client: client.set(self._keys.configured, text)))
 
     # --- consumers ----------------------------------------------------------------------------------------------
