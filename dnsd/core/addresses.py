@@ -73,6 +73,7 @@ def _add(snapshot: Snapshot, answer: Answer, targets: list[bytes], rdtypes: Iter
         zone = closest_zone(snapshot.zones, target)
         node = None if zone is None else _node_for(snapshot, zone, target)
         if node is not None:
+            answer.pool_parts += node.trace is not None
             answer.additional += [
                 (target, rrset) for rrset in _records_of(node, rdtypes, now) if (target, rrset.rdtype) not in there
             ]
@@ -96,12 +97,12 @@ def add_glue(snapshot: Snapshot, cut: bytes, servers: RRset, answer: Answer, *, 
     for target in _targets(servers):
         if is_at_or_below(target, cut):
             node = snapshot.overlay.get(target) or parent_zone.nodes.get(target)
-            answer.glue += _owned(target, node, now)
+            answer.glue += _owned(answer, target, node, now)
         elif siblings < MAX_ADDITIONAL_NAMES and is_at_or_below(target, parent_zone.apex):
             siblings += 1
             zone = closest_zone(snapshot.zones, target) or parent_zone
             node = snapshot.overlay.get(target) or zone.nodes.get(target) or _node_for(snapshot, zone, target)
-            answer.additional += _owned(target, node, now)
+            answer.additional += _owned(answer, target, node, now)
 
 
 def _targets(rrset: RRset) -> list[bytes]:
@@ -115,8 +116,9 @@ def _target_of(rdata: bytes, rdtype: int) -> bytes:
     return rdata[offset:end].lower()
 
 
-def _owned(name: bytes, node: ZoneNode | None, now: float | None) -> Iterator[OwnedRRset]:
+def _owned(answer: Answer, name: bytes, node: ZoneNode | None, now: float | None) -> Iterator[OwnedRRset]:
     if node is not None:
+        answer.pool_parts += node.trace is not None
         for rrset in _records_of(node, ADDRESSES, now):
             yield name, rrset
 

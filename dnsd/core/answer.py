@@ -43,6 +43,7 @@ class Answer:
         closest_encloser: the longest existing ancestor of the last name, or that name.
         wildcard: the source of synthesis, where the last name had none of its own (RFC 4592 §3.3.1).
         pool: the pool that its records, or the want of them, are of.
+        pool_parts: how often something of a pool was looked at on the way: its answer may soon be another one.
         extended_errors: options of the OPT (RFC 8914), for which no record makes room.
         signature: a whole TSIG record, put last.
         asked: begins with the question's name as it was sent; empty: not known.
@@ -59,14 +60,26 @@ class Answer:
     closest_encloser: bytes | None = None
     wildcard: bytes | None = None
     pool: ZoneNode | None = None
+    pool_parts: int = 0
     extended_errors: bytes = b""
     signature: bytes = b""
     asked: bytes = b""
 
-    def be_brief(self) -> None:
-        """Leave out what is not asked for: it may go to somebody who has asked nothing."""
+    @property
+    def is_brief(self) -> bool:
+        """Say whether there is nothing in it that was not asked for."""
+        return not self.additional and not self.extended_errors
+
+    def be_brief(self) -> bool:
+        """Leave out what is not asked for: it may go to somebody who has asked nothing.
+
+        Returns:
+            Whether there was nothing to be left out.
+        """
+        was_brief = self.is_brief
         self.additional.clear()
         self.extended_errors = b""
+        return was_brief
 
     def fail(self) -> None:
         """Become a SERVFAIL: nothing that was found on the way is told."""

@@ -7,7 +7,7 @@ what it returns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from dnsd.core.answer import Answer, Kind, error
 from dnsd.core.chaos import chaos_answer
@@ -28,9 +28,11 @@ from dnsd.core.constants import (
     REFUSED,
     SERVFAIL,
 )
+from dnsd.core.cookiepath import recall_with_cookie
 from dnsd.core.edns import SUPPORTED_VERSION, Edns
 from dnsd.core.exchange import Cookie, Exchange
 from dnsd.core.extended_errors import NO_TRANSFER, NO_ZONE, STALE
+from dnsd.core.fastpath import FastPath
 from dnsd.core.limits import MAX_UDP_SIZE, RCODE_SLOTS
 from dnsd.core.lookup import look_up
 from dnsd.core.message import Query, Salvage, parse_query, salvage
@@ -58,14 +60,26 @@ class Engine:
     Attributes:
         snapshot, policy: the current ones.
         counts: responses by transport, then by RCODE.
-        limiter: judges answers over UDP; None: nobody is limited. Whoever keeps responses, to answer past the engine,
-            must not while there is one.
+        limiter: judges answers over UDP; None: nobody is limited.
+        fast: responses over UDP that can be given again, to queries without options. Whoever answers from it lets the
+            limiter judge them, where there is one.
         events: what else happened, and how often, by kind and by which of its outcomes: (`cookies`, `valid`).
         dropped: packets that got no response, but for those over a limit.
         failures: exceptions that became a SERVFAIL, each a fault of ours.
     """
 
-    __slots__ = ("_options", "counts", "dropped", "events", "failures", "limiter", "on_failure", "policy", "snapshot")
+    __slots__ = (
+        "_options",
+        "counts",
+        "dropped",
+        "events",
+        "failures",
+        "fast",
+        "limiter",
+        "on_failure",
+        "policy",
+        "snapshot",
+    )
 
     def __init__(
         self,
@@ -80,18 +94,25 @@ class Engine:
         self.on_failure = on_failure
         self.limiter: Limiter | None = None
         self.counts: tuple[list[int], ...] = tuple([0] * RCODE_SLOTS for _ in Transport)
+        self.fast = FastPath(snapshot, self.counts[Transport.UDP])
         self.events: Counter[tuple[str, str]] = Counter()
         self.dropped = 0
         self.failures = 0
 
-    def swap(self, snapshot: Snapshot) -> None:
-        """Answer from another snapshot from the next packet on."""
+    def swap(self, snapshot: Snapshot, *, changed_pools: Collection[bytes] | None = None) -> None:
+        """Answer from another snapshot from the next packet on.
+
+        Args:
+            changed_pools: owners of pools, where it differs in what these answer and in nothing else.
+        """
         self.snapshot = snapshot
+        self.fast.follow(snapshot, changed_pools=changed_pools)
 
     def configure(self, policy: AnswerPolicy) -> None:
         """Answer by another policy from the next packet on."""
         self.policy = policy
         self._options = OptionReader(policy)
+        self.fast.forget()
 
     def respond(self, packet: bytes, *, now: float, via: Via, peer: str) -> bytes | None:
         """Answer a packet.
@@ -118,6 +139,7 @@ class Engine:
             else:
                 answer = self._answer(query, now)
             limit = _size_limit(query, via)
+            whole = True
             if self.limiter is not None and not _is_known(exchange, via):
                 verdict = self._judge(self.limiter, answer, now=now, peer=peer)
                 if verdict is Verdict.DROP:
@@ -125,11 +147,10 @@ class Engine:
                 if verdict is Verdict.SLIP:
                     limit = 0  # no record fits, so that there is TC where there were any
                 if verdict is not Verdict.ALLOW:
-                    answer.be_brief()
-            if exchange is None and not answer.extended_errors:
-                response = write_response(query, answer, limit=limit)
-            else:
-                response = write_with_options(query, answer, limit=limit, exchange=exchange)
+                    whole = answer.be_brief() and limit > 0
+            response = _write(query, answer, limit=limit, exchange=exchange)
+            if whole and exchange is None and not via.is_stream:
+                self._learn(packet, query, answer, response)
             rcode = answer.rcode
         except MessageError as refusal:
             refused = self._refuse(packet, refusal.rcode, now=now, via=via, peer=peer)
@@ -141,6 +162,29 @@ class Engine:
             response = self._fail(packet, failure, exchange)
         self.counts[via.transport][rcode] += 1
         return response
+
+    def recall(self, tail: bytes, *, now: float, peer: str) -> bytes | None:
+        """Return what `fast` knows of a query that it does not find as it is; less their IDs, both.
+
+        Returns:
+            None: nothing, and `respond` has the answer.
+        """
+        jar = self._options.jar
+        response = None if jar is None else recall_with_cookie(self.fast, jar, tail, now=now, peer=peer)
+        if response is not None:
+            self.events["cookies", Cookie.VALID.value] += 1
+        return response
+
+    def _learn(self, packet: bytes, query: Query, answer: Answer, response: bytes) -> None:
+        try:
+            self.fast.learn(packet, query, answer, response)
+        except Exception as failure:  # noqa: BLE001 - the response is there, and good
+            self.fast_path_failed(failure)
+
+    def fast_path_failed(self, failure: Exception) -> None:
+        """Take note of a fault of ours in `fast`; nothing of it is answered any more."""
+        self.fast.forget()
+        self._note(failure)
 
     def _refuse(self, packet: bytes, rcode: int, *, now: float, via: Via, peer: str) -> tuple[int, bytes] | None:
         """Return the RCODE and response for a packet that is refused; None: stay silent."""
@@ -193,10 +237,19 @@ class Engine:
         raise AssertionError("the last stage answers every query")
 
     def _fail(self, packet: bytes, failure: Exception, exchange: Exchange | None) -> bytes:
+        self._note(failure)
+        return write_error(salvage(packet), SERVFAIL, exchange=exchange)
+
+    def _note(self, failure: Exception) -> None:
         self.failures += 1
         if self.on_failure is not None:
             self.on_failure(failure)
-        return write_error(salvage(packet), SERVFAIL, exchange=exchange)
+
+
+def _write(query: Query, answer: Answer, *, limit: int, exchange: Exchange | None) -> bytes:
+    if exchange is None and not answer.extended_errors:
+        return write_response(query, answer, limit=limit)
+    return write_with_options(query, answer, limit=limit, exchange=exchange)
 
 
 def _is_known(exchange: Exchange | None, via: Via) -> bool:

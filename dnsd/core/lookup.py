@@ -73,7 +73,7 @@ def _zone_for(snapshot: Snapshot, name: bytes, qtype: int) -> Zone | None:
 def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answer, now: float | None) -> bytes | None:
     """Add what a zone says of a name; return the name to go on with after an alias."""
     overlay, nodes = snapshot.overlay, zone.nodes
-    answer.zone = zone
+    answer.zone, answer.wildcard = zone, None
     if qtype == DS and (node := nodes.get(name)) is not None and node.occluded_by is None:
         # The overlay is not asked: what it has at a child's apex is the child's, and it has no DS.
         answer.closest_encloser = name
@@ -104,8 +104,10 @@ def _find(snapshot: Snapshot, zone: Zone, name: bytes, qtype: int, answer: Answe
 
 def _take(node: ZoneNode, name: bytes, qtype: int, answer: Answer, now: float | None) -> bytes | None:
     """Add what a node holds for the question's type; return the target of an alias."""
-    if node.trace is not None and (qtype in node.pooled or qtype == ANY):
-        answer.pool = node
+    if node.trace is not None:
+        answer.pool_parts += 1
+        if qtype in node.pooled or qtype == ANY:
+            answer.pool = node
     if node.fails and (qtype in node.pooled or qtype == ANY):
         answer.fail()
         return None

@@ -29,13 +29,17 @@ _TIMEOUT = struct.Struct("!H")
 
 
 class OptionReader:
-    """Reads options as a policy has them understood."""
+    """Reads options as a policy has them understood.
 
-    __slots__ = ("_jar", "_nsid")
+    Attributes:
+        jar: makes and judges cookies; None: they are not understood.
+    """
+
+    __slots__ = ("_nsid", "jar")
 
     def __init__(self, policy: AnswerPolicy) -> None:
         self._nsid = write_option(OPTION_NSID, policy.nsid.encode()) if policy.nsid else b""
-        self._jar = CookieJar(policy.cookie_secrets) if policy.cookie_secrets else None
+        self.jar = CookieJar(policy.cookie_secrets) if policy.cookie_secrets else None
 
     def read(self, options: bytes, *, via: Via, peer: str, now: float) -> Exchange:
         """Return what options ask for, and what is said in turn.
@@ -55,10 +59,10 @@ class OptionReader:
         if OPTION_NSID in found:
             exchange.options += self._nsid
         cookie = found.get(OPTION_COOKIE)
-        if cookie is not None and self._jar is not None:
+        if cookie is not None and self.jar is not None:
             if not is_well_formed(cookie):
                 raise MessageError(FORMERR, "COOKIE of a size that none can have")
-            exchange.cookie, answered = self._jar.judge(cookie, peer=peer, now=now)
+            exchange.cookie, answered = self.jar.judge(cookie, peer=peer, now=now)
             exchange.options += write_option(OPTION_COOKIE, answered)
         if via.idle_seconds and OPTION_KEEPALIVE in found:
             exchange.options += _keepalive(found[OPTION_KEEPALIVE], via)

@@ -112,7 +112,7 @@ class Limiter:
         if network == _ALLOWED:
             return Verdict.ALLOW
         take = self._buckets.take
-        if take(hash((network, _subject(answer))), self._rate, now=now) and (
+        if take(hash((network, subject_of(answer))), self._rate, now=now) and (
             self._total is None or take(hash((network, _ALL)), self._total, now=now)
         ):
             return Verdict.SEND
@@ -120,6 +120,21 @@ class Limiter:
         self._over += 1
         slip = self.limit.slip
         return Verdict.SLIP if slip and self._over % slip == 0 else Verdict.DROP
+
+    def grants(self, subject: bytes, *, peer: str, now: float) -> bool:
+        """Say whether an answer is within the limit, and count it; where not, nothing is counted and `judge` decides.
+
+        Args:
+            subject: what `subject_of` says of the answer.
+            peer, now: as in `judge`.
+        """
+        network = self._known.get(peer)
+        if network is None:
+            network = self._look_at(peer)
+        if network == _ALLOWED:
+            return True
+        # Of two limits, one would be charged here and once more by `judge`.
+        return self._total is None and self._buckets.take(hash((network, subject)), self._rate, now=now)
 
     def busiest(self) -> str:
         """Return the network with most answers over the limit since the last call, as `192.0.2.0/24`, or nothing."""
@@ -163,7 +178,7 @@ class Limiter:
             self._offenders = {each: count - 1 for each, count in offenders.items() if count > 1}
 
 
-def _subject(answer: Answer | None) -> bytes:
+def subject_of(answer: Answer | None) -> bytes:
     """Return what an answer is counted under beside the network."""
     if answer is None:
         return _ERROR

@@ -39,15 +39,32 @@ class RRset:
         self.ttl = ttl
         self.rdatas = rdatas
         # Its records with the question's name as their owner: ready to be put behind a question.
-        self.at_question = b"".join(QUESTION_POINTER + self.record_tail(rdata) for rdata in rdatas)
+        self.at_question = self.owned_by(QUESTION_POINTER)
+
+    def owned_by(self, owner: bytes) -> bytes:
+        """Return its records as they stand in a message, uncompressed but for the owner.
+
+        Args:
+            owner: a pointer to where its name stands.
+        """
+        return b"".join(owner + self.record_tail(rdata) for rdata in self.rdatas)
 
     def record_tail(self, rdata: bytes) -> bytes:
         """Return what follows the owner in a record: type, class, TTL, length and RDATA, uncompressed."""
         return _FIXED.pack(self.rdtype, CLASS_IN, self.ttl, len(rdata)) + rdata
 
+    @property
+    def count(self) -> int:
+        """Records in every answer."""
+        return len(self.rdatas)
+
     def pick(self) -> RRset:
         """Return the RRset to answer with: itself."""
         return self
+
+    def several(self, count: int) -> list[RRset]:
+        """Return the RRsets of the next answers."""
+        return [self] * count
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RRset) and self._identity == other._identity
@@ -85,12 +102,21 @@ class Rotation:
         """Every RDATA that an answer may hold."""
         return self.variants[0].rdatas
 
+    @property
+    def count(self) -> int:
+        """Records in every answer."""
+        return len(self.rdatas)
+
     def pick(self) -> RRset:
         """Return the next variant."""
         turn = self.turn
         variant = self.variants[turn]
         self.turn = turn + 1 if turn + 1 < len(self.variants) else 0
         return variant
+
+    def several(self, count: int) -> list[RRset]:
+        """Return the variants of the next answers."""
+        return [self.pick() for _ in range(count)]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rotation) and self.variants == other.variants
@@ -109,8 +135,15 @@ class Answerable(Protocol):
     def rdatas(self) -> tuple[bytes, ...]:
         """Every RDATA that an answer may hold."""
 
+    @property
+    def count(self) -> int | None:
+        """Records in every answer, all as long; None: it is not always the same."""
+
     def pick(self) -> RRset:
         """Return the RRset for one answer."""
+
+    def several(self, count: int) -> list[RRset]:
+        """Return those of the next answers, in less time than it takes to pick each of them."""
 
 
 @dataclass(slots=True, eq=True)
@@ -218,3 +251,17 @@ class Delta:
     removed: tuple[bytes, ...] = ()
     zones: Mapping[bytes, Zone] | None = None
     removed_zones: tuple[bytes, ...] = ()
+
+    def changed_pools(self, replaced: Overlay) -> tuple[bytes, ...] | None:
+        """Return the owners of the pools whose answers are others, where nothing else is; None: something else is.
+
+        Args:
+            replaced: the nodes that were there before; see `Snapshot.replaced_by`.
+        """
+        if self.removed or self.zones or self.removed_zones:
+            return None
+        for name, node in self.put.items():
+            before = replaced.get(name)
+            if before is None or before.trace is None or node.trace is None:
+                return None
+        return tuple(self.put)

@@ -44,18 +44,30 @@ class Sampled:
         """Every RDATA that an answer may hold."""
         return self._line.addresses
 
+    @property
+    def count(self) -> int | None:
+        """Records in every answer; None: there is one more in some of them."""
+        whole, part = divmod(self._line.ends[-1], UNIT)
+        return None if part else whole
+
     def pick(self) -> RRset:
         """Return the next sample."""
-        offset = self._offset = self._offset + _STEP & _MASK
-        turn = self._turn = self._turn + 1
-        place = bisect_right(self._line.bounds, offset)
-        orders = self._orders[place]
-        if orders is not None:
+        return self.several(1)[0]
+
+    def several(self, count: int) -> list[RRset]:
+        """Return the samples of the next answers."""
+        bounds, offset, turn = self._line.bounds, self._offset, self._turn
+        found: list[RRset] = []
+        for _ in range(count):
+            offset = offset + _STEP & _MASK
+            turn += 1
+            place = bisect_right(bounds, offset)
+            orders = self._orders[place]
             # Clients tend to take the first address: let it be another one each time.
-            rrset = orders[turn % len(orders)]
-            if rrset is not None:
-                return rrset
-        return self._render(place, turn)
+            rrset = None if orders is None else orders[turn % len(orders)]
+            found.append(rrset or self._render(place, turn))
+        self._offset, self._turn = offset, turn
+        return found
 
     def _render(self, place: int, turn: int) -> RRset:
         sample = self._line.sample(place)

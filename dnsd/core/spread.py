@@ -63,9 +63,18 @@ class Composed:
         """Every RDATA that an answer may hold; where records list addresses, one with all of them."""
         return self._form([part.rdatas for part in self._parts])
 
+    @property
+    def count(self) -> None:
+        """Records in every answer: its form decides, and on how long they are."""
+        return None
+
     def pick(self) -> RRset:
         """Return the next answer."""
         return RRset(self.rdtype, self.ttl, self._form([part.pick().rdatas for part in self._parts]))
+
+    def several(self, count: int) -> list[RRset]:
+        """Return the next answers."""
+        return [self.pick() for _ in range(count)]
 
     def __copy__(self) -> Composed:
         return Composed(self.rdtype, self.ttl, tuple(copy.copy(part) for part in self._parts), self._form)

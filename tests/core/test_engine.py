@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from dnsd.core.engine import Engine
 from dnsd.core.message import parse_query
-from dnsd.core.records import RRset, Snapshot
+from dnsd.core.records import Snapshot
 from dnsd.core.via import TCP, UDP, Transport, Via
 from dnsd.errors import MessageError
+from tests.support.broken import Broken
 from tests.support.dnsmessages import NOW, ask, decode, engine_of, query, shown, snapshot_of, zone_of
 
 ZONE = zone_of(
@@ -29,18 +30,9 @@ ZONE = zone_of(
 SNAPSHOT = snapshot_of(ZONE, overlay={"edge.example.org.": ["192.0.2.1", "2001:db8::1"]})
 
 
-class _Broken:
-    """Data that cannot be picked: stands for any fault of ours."""
-
-    rdatas: tuple[bytes, ...] = ()
-
-    def pick(self) -> RRset:
-        raise RuntimeError("broken")
-
-
 def _broken_snapshot() -> Snapshot:
     zone = zone_of("good A 192.0.2.1\nbad A 192.0.2.2")
-    zone.nodes[b"\x03bad" + zone.apex].rrsets = {1: _Broken()}
+    zone.nodes[b"\x03bad" + zone.apex].rrsets = {1: Broken()}
     return snapshot_of(zone)
 
 

@@ -16,6 +16,7 @@ from dnsd.core.engine import Engine
 from dnsd.core.policy import AnswerPolicy
 from dnsd.core.records import RRset
 from dnsd.core.via import UDP, Transport, Via
+from tests.support.broken import Broken
 from tests.support.dnsmessages import NOW, PEER, query, snapshot_of, zone_of
 from tests.support.options import (
     COOKIE,
@@ -214,19 +215,10 @@ def test_errors_have_the_cookie_too(name: str, sent: bytes) -> None:
     assert got.cookie == VALID
 
 
-class _Broken:
-    """Data that cannot be picked: stands for any fault of ours."""
-
-    rdatas: tuple[bytes, ...] = ()
-
-    def pick(self) -> RRset:
-        raise RuntimeError("broken")
-
-
 def test_a_fault_of_ours_has_the_cookie_and_is_padded_too() -> None:
     """SERVFAIL for an exception says what any response would."""
     zone = zone_of("bad A 192.0.2.2")
-    zone.nodes[b"\x03bad" + zone.apex].rrsets = {1: _Broken()}
+    zone.nodes[b"\x03bad" + zone.apex].rrsets = {1: Broken()}
     engine = Engine(snapshot_of(zone), policy=POLICY)
     got = ask(engine, "bad.example.org. A", (COOKIE, VALID), (PADDING, b""), via=TLS)
     assert got.text == "SERVFAIL"

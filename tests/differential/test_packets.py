@@ -17,12 +17,15 @@ Outcomes = dict[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def outcomes(ports: dict[str, int]) -> Outcomes:
-    """What each server does with each packet; each is sent once, as silence is an outcome too."""
+    """What each server does with each packet; sent once, as silence is an outcome too, and to dnsd once more."""
     packets = [odd.packet for odd in PACKETS.values()]
-    return {
-        name: dict(zip(PACKETS, map(outcome_of, ask(port, packets, tcp=False, tries=1)), strict=True))
-        for name, port in ports.items()
-    }
+
+    def found(port: int) -> dict[str, str]:
+        return dict(zip(PACKETS, map(outcome_of, ask(port, packets, tcp=False, tries=1)), strict=True))
+
+    by_server = {name: found(port) for name, port in ports.items()}
+    assert found(ports["dnsd"]) == by_server["dnsd"]
+    return by_server
 
 
 @pytest.mark.parametrize("name", PACKETS)

@@ -17,7 +17,7 @@ from dnsd.transports.sockets import (
     open_udp,
     someone_listens,
 )
-from dnsd.transports.udp import BATCH_PACKETS, UdpCounts, UdpShell, batch_for
+from dnsd.transports.udp import MAX_TURN_PACKETS, UdpCounts, UdpShell, batch_for
 from tests.transports.stand_ins import Echo
 from tests.workers.fleet import free_port
 
@@ -48,9 +48,9 @@ def test_a_batch_is_bounded() -> None:
     echo = Echo()
     with open_udp(address) as sock, client_of() as client:
         batch = batch_for(sock, echo, UdpCounts())
-        for _ in range(BATCH_PACKETS + 10):
-            client.sendto(b"q", address)
-        assert (batch.run(), echo.seen) == (BATCH_PACKETS, BATCH_PACKETS)
+        for _ in range(MAX_TURN_PACKETS + 10):
+            client.sendto(b"query", address)
+        assert (batch.run(), echo.seen) == (MAX_TURN_PACKETS, MAX_TURN_PACKETS)
         assert (batch.run(), batch.run()) == (10, 0)
 
 
@@ -82,9 +82,9 @@ def test_an_answer_that_cannot_be_sent_is_counted(host: str) -> None:
     with open_udp((host, port)) as sock, client_of() as client:
         batch = batch_for(sock, Echo(repeat=100), counts)
         client.sendto(b"x" * 1000, ("127.0.0.1", port))  # 100,000 bytes fit in no datagram
-        client.sendto(b"y", ("127.0.0.1", port))
+        client.sendto(b"yy", ("127.0.0.1", port))
         assert batch.run() == 2
-        assert client.recv(1000) == b"y" * 100
+        assert client.recv(1000) == b"yy" * 100
     assert counts == UdpCounts(send_errors=1)
 
 

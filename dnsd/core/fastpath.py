@@ -1,0 +1,264 @@
+"""Responses that were made once and can be given again: what the engine has learned about questions over UDP.
+
+Everything here works on tails: messages without the ID, their first two bytes. There are three tables:
+
+    exact     a query's tail → the tails that answer it, one after the other: for names in lower case and NOERROR
+    folded    the same in lower case → the parts of an answer, for whatever case the name is asked in (RFC 4343)
+    denials   the query for the name above, in lower case → what is behind the question where a name does not exist
+
+It must not know how an answer comes about. It learns from the engine, which decides nothing by it: a query that is not
+found here takes the long way. What it keeps is true of one snapshot and one policy, and is forgotten with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import repeat
+from typing import NamedTuple
+
+from dnsd.core.answer import Answer, Kind
+from dnsd.core.constants import DNAME, HEADER_SIZE, NOERROR, NXDOMAIN
+from dnsd.core.edns import OPT_SIZE
+from dnsd.core.message import Query
+from dnsd.core.poolturns import Source, answers_of, cost_of, is_whole, parted, source_of
+from dnsd.core.ratelimit import Limiter, subject_of
+from dnsd.core.records import Snapshot, ZoneNode
+
+# What is kept: some 50,000 questions, of pools 20,000, or fewer with long answers. Beyond that it begins anew: what is
+# asked often is soon learned again. Unit: bytes, counted roughly.
+MAX_KEPT_BYTES = 32 * 1024 * 1024
+
+ID_SIZE = 2
+_NAME = HEADER_SIZE - ID_SIZE  # where the question's name begins in a tail
+_TYPE_AND_CLASS = 4  # bytes of them
+# What is kept of a question beside texts, and of the length of a name. Unit: bytes, as measured.
+_ENTRY_BYTES, _SIZE_BYTES = 400, 100
+_LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
+_RCODE_MASK = 0x0F
+
+
+class _Folded(NamedTuple):
+    """The parts of an answer to a question in any case.
+
+    Args:
+        end: offset behind the question in the tail.
+        rcode: for the counters.
+        head: the response's header, less its ID.
+        rest: gives what is behind the question, each time.
+        exactly: what the query's tail must end with; empty: the table's key says enough. A key is in lower case, and
+            in what is no name, that makes different bytes one.
+        subject: what a limiter counts it under; empty: a limiter may not let all of it go.
+    """
+
+    end: int
+    rcode: int
+    head: bytes
+    rest: Iterator[bytes]
+    exactly: bytes
+    subject: bytes
+
+
+class _Denial(NamedTuple):
+    """How names right below one that exists are denied.
+
+    Args:
+        behind: bytes behind the question in the query.
+        head: the response's header, less its ID.
+        records: what is behind the question, by the length of the name's first label: pointers depend on it.
+        nodes: the names of the zone; what the overlay adds is looked up beside it.
+        exactly, subject: as in `_Folded`.
+    """
+
+    behind: int
+    head: bytes
+    records: dict[int, bytes]
+    nodes: Mapping[bytes, ZoneNode]
+    exactly: bytes
+    subject: bytes
+
+
+class FastPath:
+    """What an engine has learned.
+
+    Args:
+        counts: responses by RCODE; it counts those that `recall` finds.
+
+    Attributes:
+        now: instant of the answers that are given; whoever asks keeps it true.
+        exact: see above. Whoever looks into it by himself counts what he finds, as NOERROR.
+    """
+
+    __slots__ = ("_counts", "_denials", "_folded", "_kept", "_of_pool", "_snapshot", "exact", "now")
+
+    def __init__(self, snapshot: Snapshot, counts: list[int]) -> None:
+        self.now = 0.0
+        self.exact: dict[bytes, Iterator[bytes]] = {}
+        self._snapshot = snapshot
+        self._counts = counts
+        self._folded: dict[bytes, _Folded] = {}
+        self._denials: dict[bytes, _Denial] = {}
+        self._kept = 0  # bytes
+        # Owner → its questions, exact and folded, and what each costs.
+        self._of_pool: dict[bytes, dict[tuple[bytes, bytes], int]] = {}
+
+    def recall(self, tail: bytes, *, limiter: Limiter | None = None, peer: str = "") -> bytes | None:
+        """Return the tail of a response; None: nothing is known, or it is not to be sent as it is.
+
+        Args:
+            tail: of any packet, however malformed.
+            limiter: lets it go, or not; None: nobody is limited.
+            peer: for the limiter.
+        """
+        folded = tail.lower()
+        known = self._folded.get(folded)
+        if known is None:
+            return self._recall_denial(tail, folded, limiter, peer)
+        end, rcode, head, rest, exactly, subject = known
+        if exactly and not tail.endswith(exactly):
+            return None
+        if limiter is not None and not (subject and limiter.grants(subject, peer=peer, now=self.now)):
+            return None
+        self._counts[rcode] += 1
+        return head + tail[_NAME:end] + next(rest)
+
+    def take_back(self, response: bytes) -> None:
+        """Count for nothing what `recall` returned: it is not sent."""
+        self._counts[response[1] & _RCODE_MASK] -= 1
+
+    def _recall_denial(self, tail: bytes, folded: bytes, limiter: Limiter | None, peer: str) -> bytes | None:
+        if len(tail) <= _NAME:
+            return None
+        size = folded[_NAME]
+        denial = self._denials.get(folded[:_NAME] + folded[_NAME + 1 + size :])
+        if denial is None:
+            return None
+        behind, head, records, nodes, exactly, subject = denial
+        end = len(tail) - behind
+        name = folded[_NAME : end - _TYPE_AND_CLASS]
+        snapshot = self._snapshot
+        if (
+            size not in records
+            or name in snapshot.overlay
+            or name in nodes
+            or name in snapshot.zones
+            or not tail.endswith(exactly)
+            or (limiter is not None and not limiter.grants(subject, peer=peer, now=self.now))
+        ):
+            return None
+        self._counts[NXDOMAIN] += 1
+        return head + tail[_NAME:end] + records[size]
+
+    def learn(self, packet: bytes, query: Query, answer: Answer, response: bytes) -> None:
+        """Take note of a response.
+
+        Args:
+            packet: with no options in its OPT.
+            query: what was read of it.
+            answer: without a zone it was not found by a lookup, and nothing is learned.
+            response: to it, over UDP, whoever asks.
+        """
+        tail = packet[ID_SIZE:]
+        head = tail[:_NAME]
+        if answer.zone is None or query.tsig is not None or head != head.translate(None, _LETTERS):
+            return
+        # Other records in a query say nothing, and could be as long and as many as somebody likes.
+        if len(tail) - _NAME - len(query.question) not in (0, OPT_SIZE):
+            return
+        if answer.kind is Kind.NXDOMAIN:
+            self._learn_denial(tail, query, answer, response)
+            return
+        known = self._folded.get(tail.lower())
+        if known is not None and tail.endswith(known.exactly):
+            return  # it was a limiter that did not let it go
+        source = source_of(answer, self._snapshot.overlay)
+        if source is None or any(rrset.rdtype == DNAME for _, rrset in answer.answer):
+            return  # a name that a DNAME makes has the case of the question
+        self._learn_answer(tail, query, answer, response, source)
+
+    def _learn_answer(self, tail: bytes, query: Query, answer: Answer, response: bytes, source: Source) -> None:
+        end = _NAME + len(query.question)
+        head, question, rest = response[ID_SIZE:HEADER_SIZE], response[HEADER_SIZE : end + 2], response[end + 2 :]
+        lower = question[:-_TYPE_AND_CLASS].lower() + question[-_TYPE_AND_CLASS:]
+        exact: Iterator[bytes] = repeat(head + lower + rest)
+        rests: Iterator[bytes] = repeat(rest)
+        if source.turns is not None:
+            parts = parted(answer.answer[-1][1], rest)
+            if parts is None or not is_whole(query, answer, response):
+                return
+            before, owner, behind = parts
+            exact = answers_of(self, source.turns, head + lower + before, owner, behind)
+            rests = answers_of(self, source.turns, before, owner, behind)
+        folded = tail.lower()
+        cost = _ENTRY_BYTES + 2 * (len(tail) + len(response)) + cost_of(source.turns)
+        self._pay(cost)
+        subject = subject_of(answer) if answer.is_brief else b""
+        exactly = _letters_of(tail[end - _TYPE_AND_CLASS :])
+        self._folded[folded] = _Folded(end, answer.rcode, head, rests, exactly, subject)
+        key = tail[:_NAME] + lower + tail[end:]
+        if answer.rcode == NOERROR:
+            self.exact[key] = exact
+        if source.pool:
+            self._of_pool.setdefault(source.pool, {})[key, folded] = cost
+
+    def _learn_denial(self, tail: bytes, query: Query, answer: Answer, response: bytes) -> None:
+        zone, name = answer.zone, query.qname
+        size = name[0]
+        if zone is None or answer.answer or answer.closest_encloser != name[size + 1 :]:
+            return
+        # A name in the SOA that the question's own is part of is written as a pointer to it.
+        if name[: size + 1] in zone.soa.rdatas[0].lower():
+            return
+        end = _NAME + len(query.question)
+        folded = tail.lower()
+        key = folded[:_NAME] + folded[_NAME + 1 + size :]
+        exactly = _letters_of(tail[end - _TYPE_AND_CLASS :])
+        denial = self._denials.get(key)
+        if denial is not None and denial.exactly == exactly and size in denial.records:
+            return
+        self._pay(_SIZE_BYTES + len(response))
+        denial = self._denials.get(key)
+        if denial is None or denial.exactly != exactly:
+            self._kept += _ENTRY_BYTES + 2 * len(tail)
+            head = response[ID_SIZE:HEADER_SIZE]
+            behind, subject = len(tail) - end, subject_of(answer)
+            denial = self._denials[key] = _Denial(behind, head, {}, zone.nodes, exactly, subject)
+        denial.records[size] = response[end + ID_SIZE :]
+
+    def _pay(self, cost: int) -> None:
+        """Make room for what is to be kept.
+
+        Also what takes another's place pays, so that nobody can have more kept than there is room for: questions in
+        letters of other cases share a place in one table, and have places of their own in another.
+        """
+        if self._kept + cost > MAX_KEPT_BYTES:
+            self.forget()
+        self._kept += cost
+
+    def follow(self, snapshot: Snapshot, *, changed_pools: Collection[bytes] | None) -> None:
+        """Go on with another snapshot.
+
+        Args:
+            changed_pools: owners of pools, where it differs in what these answer and in nothing else.
+        """
+        self._snapshot = snapshot
+        if changed_pools is None:
+            self.forget()
+            return
+        for owner in changed_pools:
+            for (exact, folded), cost in self._of_pool.pop(owner, {}).items():
+                self.exact.pop(exact, None)
+                self._folded.pop(folded, None)
+                self._kept -= cost
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self.exact.clear()
+        self._folded.clear()
+        self._denials.clear()
+        self._kept = 0
+        self._of_pool.clear()
+
+
+def _letters_of(behind: bytes) -> bytes:
+    """Return what follows a question's name where it has letters among its bytes, else nothing."""
+    return behind if behind != behind.translate(None, _LETTERS) else b""
