@@ -9,7 +9,7 @@ CONFIG ?= config.example.toml
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run fleet setup setup-test test lint types format bench fuzz clean
+.PHONY: run fleet setup setup-test test lint types format bench bench-peers fuzz clean
 
 run: setup
 	@scripts/run-example $(BIN)/dnsd $(CONFIG)
@@ -46,10 +46,16 @@ lint: setup-test
 types: setup-test
 	$(BIN)/mypy
 
-# A measurement, not a test: nothing asserts on it.
+# A measurement, not a test: nothing asserts on it. BENCH="--only cost --seconds 2" and the like: see bench/README.md.
 bench: setup-test
-	@scripts/provide-test-tools
-	$(BIN)/python bench/answer_cost.py
+	@scripts/provide-programs "make bench" dnsperf dnsperf
+	$(BIN)/python -m bench.run $(BENCH)
+
+# What it compares with, as far as Debian has it. Without them, it measures dnsd alone.
+bench-peers:
+	@PATH="$$PATH:/usr/sbin:/sbin" scripts/provide-programs "make bench" dnsperf dnsperf cc build-essential gdnsd gdnsd nsd nsd \
+		knotd knot pdns_server pdns-server named bind9 redis-server redis-server
+	@[ -e /usr/lib/*/pdns/libbindbackend.so ] || scripts/apt-provide pdns-backend-bind
 
 # Hunts for packets that the core cannot take, and puts what it learns into tests/fuzz/corpus. It has one process.
 FUZZ_SECONDS ?= 300
