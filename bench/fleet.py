@@ -11,8 +11,8 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,43 @@ LOAD_NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What one round has measured.
+class Most:
+    """What was measured as fast as it goes.
 
     Args:
-        per_second: queries, as fast as it goes.
-        cost: CPU microseconds per query of the worker, as fast as it goes.
-        steady_cost: the same at half load.
-        p50, p99, worst: seconds that a query took at half load.
-        lost: queries without an answer, in both loads.
+        per_second: queries.
+        cost: CPU microseconds per query of the worker.
+        lost: queries without an answer.
     """
 
     per_second: float
     cost: float
-    steady_cost: float
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What was measured at half load.
+
+    Args:
+        cost: CPU microseconds per query of the worker.
+        p50, p99, worst: seconds that a query took.
+        lost: queries without an answer.
+    """
+
+    cost: float
     p50: float
     p99: float
     worst: float
     lost: int
 
-    @property
-    def capacity(self) -> float:
-        """Queries per second that the worker would answer with all of a CPU."""
-        return 1e6 / self.cost
+
+@dataclass(slots=True)
+class Rounds:
+    """What the rounds of one state have measured."""
+
+    most: list[Most] = field(default_factory=list)
+    steady: list[Steady] = field(default_factory=list)
 
 
 def choose_fleet(context: Context) -> BenchFleet:
@@ -118,40 +132,38 @@ def loading(
         process.wait()
 
 
-def measure(context: Context, server: Dnsd, questions: Path, *, half: int | None) -> Taken:
-    """Load as fast as it goes, and then with half of that.
+def measure_most(context: Context, server: Dnsd, questions: Path) -> Most:
+    """Load as fast as it goes."""
+    before = server.worker_seconds()
+    counted = dnsperf.ask(server.port, questions, cores=frozenset({context.cores.client}), seconds=context.seconds)
+    cost = (server.worker_seconds() - before) / counted.completed * 1e6
+    return Most(counted.per_second, cost, counted.lost)
 
-    Args:
-        half: queries per second of the steady load; None: half of what was reached.
-    """
-    client = frozenset({context.cores.client})
+
+def measure_steady(context: Context, server: Dnsd, questions: Path, *, rate: int) -> Steady:
+    """Load with so many queries per second."""
     before = server.worker_seconds()
-    most = dnsperf.ask(server.port, questions, cores=client, seconds=context.seconds)
-    cost = (server.worker_seconds() - before) / most.completed * 1e6
-    before = server.worker_seconds()
-    steady, latencies = dnsperf.ask_steadily(
+    counted, latencies = dnsperf.ask_steadily(
         server.port,
         questions,
-        cores=client,
+        cores=frozenset({context.cores.client}),
         seconds=context.seconds,
-        rate=half or round(most.per_second / 2),
+        rate=rate,
         output=questions.with_name("verbose"),
     )
-    return Taken(
-        per_second=most.per_second,
-        cost=cost,
-        steady_cost=(server.worker_seconds() - before) / steady.completed * 1e6,
+    return Steady(
+        cost=(server.worker_seconds() - before) / counted.completed * 1e6,
         p50=dnsperf.percentile(latencies, 0.5),
         p99=dnsperf.percentile(latencies, 0.99),
         worst=latencies[-1],
-        lost=most.lost + steady.lost,
+        lost=counted.lost,
     )
 
 
 def run(context: Context) -> Section:
     """Measure rounds of quiet and busy."""
     fleet = choose_fleet(context)
-    taken: dict[str, list[Taken]] = {QUIET: [], BUSY: []}
+    taken = {QUIET: Rounds(), BUSY: Rounds()}
     said: list[dict[str, Any]] = []
     with context.folder() as folder, serving(context, fleet, store="memory://") as server:
         server.pin(context.cores)
@@ -160,12 +172,15 @@ def run(context: Context) -> Section:
         warm = dnsperf.ask(server.port, questions, cores=frozenset({context.cores.client}), seconds=2 * WARM_UP_SECONDS)
         half = round(warm.per_second / 2)
         for number in range(context.rounds):
-            taken[QUIET].append(measure(context, server, questions, half=half))
-            context.say(f"round {number + 1}, quiet: {taken[QUIET][-1]}")
-            first = number * fleet.pools // 3
-            with loading(context, fleet, server, seconds=20 * context.seconds + 60, first=first) as answered:
-                taken[BUSY].append(measure(context, server, questions, half=half))
-            context.say(f"round {number + 1}, busy: {taken[BUSY][-1]}")
+            taken[QUIET].most.append(measure_most(context, server, questions))
+            taken[QUIET].steady.append(measure_steady(context, server, questions, rate=half))
+            seconds, first = 20 * context.seconds + 60, number * fleet.pools // 3
+            # What the load was answered is of the first part alone: in the other dnsperf goes before all others.
+            with loading(context, fleet, server, seconds=seconds, first=first) as answered:
+                taken[BUSY].most.append(measure_most(context, server, questions))
+            with loading(context, fleet, server, seconds=seconds, first=first + fleet.pools // 6):
+                taken[BUSY].steady.append(measure_steady(context, server, questions, rate=half))
+            context.say(f"round {number + 1}: {[(state, rounds.most[-1]) for state, rounds in taken.items()]}")
             said.append(answered)
     return Section(TITLE, [intro(context, fleet, half), tabulate(taken), describe(said)])
 
@@ -187,27 +202,30 @@ def shared(context: Context) -> str:
     before = "goes before them" if dnsperf.may_hurry() else "has to wait for them, which shows in the latency"
     return (
         "The worker has one CPU; the control process, the load on it and dnsperf share the other. So queries/s as fast "
-        f"as it goes is less when busy because dnsperf has less of its CPU; at half load dnsperf {before}."
+        f"as it goes is less when busy because dnsperf has less of its CPU; at half load dnsperf {before}. A query "
+        "costs less the more of them come at once, so that costs are to be compared at the same rate: at half load."
     )
 
 
-def tabulate(taken: dict[str, list[Taken]]) -> Table:
+def tabulate(taken: Mapping[str, Rounds]) -> Table:
     """Make the table of both states."""
 
-    def figure(state: str, name: str, scale: float, form: str) -> str:
-        return format(statistics.median(getattr(one, name) for one in taken[state]) * scale, form)
+    def row(what: str, form: str, values: Callable[[Rounds], Iterable[float]]) -> list[str]:
+        return [what, *(format(statistics.median(values(rounds)), form) for rounds in taken.values())]
 
-    lines = (
-        ("queries/s, as fast as it goes", "per_second", 1, ",.0f"),
-        ("CPU µs/query of the worker, as fast as it goes", "cost", 1, ".2f"),
-        ("queries/s that this makes of a whole CPU", "capacity", 1, ",.0f"),
-        ("CPU µs/query of the worker, at half load", "steady_cost", 1, ".2f"),
-        ("latency at half load, median, ms", "p50", 1000, ".3f"),
-        ("latency at half load, p99, ms", "p99", 1000, ".3f"),
-        ("latency at half load, most, ms", "worst", 1000, ".1f"),
-        ("queries lost", "lost", 1, ".0f"),
-    )
-    rows = [[what, *(figure(state, name, scale, form) for state in taken)] for what, name, scale, form in lines]
+    rows = [
+        row("queries/s, as fast as it goes", ",.0f", lambda rounds: [one.per_second for one in rounds.most]),
+        row("CPU µs/query of the worker at that", ".2f", lambda rounds: [one.cost for one in rounds.most]),
+        row("CPU µs/query of the worker, at half load", ".2f", lambda rounds: [one.cost for one in rounds.steady]),
+        row("latency at half load, median, ms", ".3f", lambda rounds: [one.p50 * 1000 for one in rounds.steady]),
+        row("latency at half load, p99, ms", ".3f", lambda rounds: [one.p99 * 1000 for one in rounds.steady]),
+        row("latency at half load, most, ms", ".1f", lambda rounds: [one.worst * 1000 for one in rounds.steady]),
+        row(
+            "queries lost",
+            ".0f",
+            lambda rounds: [*(one.lost for one in rounds.most), *(one.lost for one in rounds.steady)],
+        ),
+    ]
     return Table(["", *taken], rows)
 
 
@@ -221,7 +239,8 @@ def describe(said: list[dict[str, Any]]) -> str:
     drains = sorted(took for one in said for took in one["drain_seconds"])
     counted = ", ".join(f"{count:,} with {status}" for status, count in sorted(answers.items()))
     return (
-        f"The admin interface answered {sum(answers.values()) / seconds:,.0f} requests a second ({counted}); an order "
-        f"to drain took {dnsperf.percentile(drains, 0.5) * 1000:.0f} ms at the median and "
+        "While dnsperf asked as fast as it goes, the admin interface answered "
+        f"{sum(answers.values()) / seconds:,.0f} requests a second ({counted}); an order to drain took "
+        f"{dnsperf.percentile(drains, 0.5) * 1000:.0f} ms at the median and "
         f"{dnsperf.percentile(drains, 0.99) * 1000:.0f} ms at p99."
     )
