@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bench import dnsperf
@@ -37,15 +37,16 @@ Costs = dict[tuple[str, str], list[float]]
 def start(context: Context, root: Path, stack: contextlib.ExitStack) -> list[Server]:
     """Start every server that is installed, on the server's CPU; a peer that does not start is left out."""
     servers = []
-    for name, make in [*((peer.name, peer.make) for peer in PEERS if peer.installed()), ("dnsd", _dnsd)]:
+    for name, make in [*((peer.name, peer.make) for peer in PEERS if peer.installed()), *OURS.items()]:
         folder = root / name
         folder.mkdir()
         server = make(folder, FLEET)
+        server.name = name
         stack.callback(server.stop)
         try:
             server.start(cores=frozenset({context.cores.server}))
         except (EndedError, AssertionError) as failure:
-            if name == "dnsd":
+            if name in OURS:
                 raise
             context.say(f"{name} does not start: {failure}")
         else:
@@ -55,6 +56,13 @@ def start(context: Context, root: Path, stack: contextlib.ExitStack) -> list[Ser
 
 def _dnsd(folder: Path, fleet: BenchFleet) -> Dnsd:
     return dnsd(folder, fleet.dnsd_tables())
+
+
+def _limiting(folder: Path, fleet: BenchFleet) -> Dnsd:
+    return dnsd(folder, fleet.dnsd_tables(), limiting=True)
+
+
+OURS: dict[str, Callable[[Path, BenchFleet], Server]] = {"dnsd": _dnsd, "dnsd, limits in force": _limiting}
 
 
 def write_questions(context: Context, root: Path, number: int) -> dict[str, tuple[Path, Path]]:
@@ -73,13 +81,11 @@ def write_lines(file: Path, lines: Iterable[str]) -> None:
         writer.writelines(f"{line}\n" for line in lines)
 
 
-def measure(context: Context, server: Server, questions: Path, seconds: float) -> tuple[dnsperf.Counted, float, float]:
-    """Load a server; return what dnsperf counted, and microseconds per query of all processes and of workers."""
-    workers = server.worker_seconds if isinstance(server, Dnsd) else server.process.cpu_seconds
-    before, workers_before = server.process.cpu_seconds(), workers()
+def measure(context: Context, server: Server, questions: Path, seconds: float) -> tuple[dnsperf.Counted, float]:
+    """Load a server; return what dnsperf counted, and microseconds of CPU per query of all its processes."""
+    before = server.process.cpu_seconds()
     counted = dnsperf.ask(server.port, questions, cores=frozenset({context.cores.client}), seconds=seconds)
-    spent, workers_spent = server.process.cpu_seconds() - before, workers() - workers_before
-    return counted, spent / counted.completed * 1e6, workers_spent / counted.completed * 1e6
+    return counted, (server.process.cpu_seconds() - before) / counted.completed * 1e6
 
 
 def run(context: Context) -> Section:
@@ -92,13 +98,10 @@ def run(context: Context) -> Section:
             for workload, (warm_up, questions) in write_questions(context, root, number).items():
                 for server in servers:
                     measure(context, server, warm_up, WARM_UP_SECONDS)
-                    counted, cost, worker = measure(context, server, questions, context.seconds)
+                    counted, cost = measure(context, server, questions, context.seconds)
                     context.say(f"round {number + 1}, {workload}, {server.name}: {cost:.2f} µs/query")
                     costs.setdefault((workload, server.name), []).append(cost)
                     notes[workload, server.name] = counted
-                    if isinstance(server, Dnsd):
-                        costs.setdefault((workload, "dnsd, worker alone"), []).append(worker)
-                        notes[workload, "dnsd, worker alone"] = counted
     return Section(TITLE, [intro(context), *(part for name in TARGETS for part in tabulate(name, costs, notes))])
 
 
@@ -113,7 +116,7 @@ def intro(context: Context) -> str:
 
 def tabulate(workload: str, costs: Costs, notes: Mapping[tuple[str, str], dnsperf.Counted]) -> list[Table | str]:
     """Make a workload's heading, table and verdict."""
-    names = [peer.name for peer in PEERS] + ["dnsd", "dnsd, worker alone"]
+    names = [*(peer.name for peer in PEERS), *OURS]
     beside = statistics.median(costs[workload, "gdnsd"]) if (workload, "gdnsd") in costs else None
     rows = []
     for name in names:

@@ -36,6 +36,9 @@ LOAD_END_SECONDS = 60.0
 
 QUIET, BUSY = "quiet", "busy"
 
+# Targets: the part of the queries per second that being busy may take, and how many times as long p99 may be.
+MOST_FEWER, MOST_SLOWER = 0.15, 2.0
+
 # How much less the load is to be preferred, so that it does not hold up dnsperf where they share a CPU. Unit: nice.
 LOAD_NICE = 5
 
@@ -182,7 +185,7 @@ def run(context: Context) -> Section:
                 taken[BUSY].steady.append(measure_steady(context, server, questions, rate=half))
             context.say(f"round {number + 1}: {[(state, rounds.most[-1]) for state, rounds in taken.items()]}")
             said.append(answered)
-    return Section(TITLE, [intro(context, fleet, half), tabulate(taken), describe(said)])
+    return Section(TITLE, [intro(context, fleet, half), tabulate(taken), verdict(taken), describe(said)])
 
 
 def intro(context: Context, fleet: BenchFleet, half: int) -> str:
@@ -227,6 +230,19 @@ def tabulate(taken: Mapping[str, Rounds]) -> Table:
         ),
     ]
     return Table(["", *taken], rows)
+
+
+def verdict(taken: Mapping[str, Rounds]) -> str:
+    """Say how far busy is from quiet, and how far it may be."""
+    most = {state: statistics.median(one.per_second for one in rounds.most) for state, rounds in taken.items()}
+    cost = {state: statistics.median(one.cost for one in rounds.steady) for state, rounds in taken.items()}
+    p99 = {state: statistics.median(one.p99 for one in rounds.steady) for state, rounds in taken.items()}
+    return (
+        f"Busy, dnsd answers {1 - most[BUSY] / most[QUIET]:.0%} fewer queries as fast as it goes; the target is at "
+        f"most {MOST_FEWER:.0%}, which takes a CPU for the control process and the load on it. At half load a query "
+        f"costs {cost[BUSY] / cost[QUIET] - 1:+.0%}, and p99 is {p99[BUSY] / p99[QUIET]:.1f} times that of quiet; the "
+        f"target is at most {MOST_SLOWER:g} times."
+    )
 
 
 def describe(said: list[dict[str, Any]]) -> str:

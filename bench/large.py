@@ -205,7 +205,8 @@ INTRO = (
     f"by SIGHUP, with a new serial, while {RELOAD_RATE:,} queries a second come in; a query without an answer for "
     f"{LOST_SECONDS} s is lost. Memory is after the start: what each process has for itself, and once what all of "
     "them share, however many workers there are. Bytes per record are of all of it, less that of the smallest zone. "
-    "Peers have one number, for all their processes."
+    "Peers have one number, for all their processes. The targets: 100,000 records ready in 3 s, 1,000,000 in 30 s, and "
+    "a reload that does not stop the answering."
 )
 
 

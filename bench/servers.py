@@ -34,8 +34,8 @@ ASK_SECONDS = 0.5
 # How long the admin interface may take to say whether it is ready. Unit: seconds.
 READYZ_SECONDS = 5.0
 
-# Above any load of one machine, so that limits are armed and quiet. Unit: answers per second.
-STARTS_AT = 10_000_000
+# Above any load of one machine. Unit: answers per second.
+MAX_PER_SECOND = 10_000_000
 
 DNSD = f"""\
 version = 1
@@ -51,7 +51,8 @@ url = "{{store}}"
 enabled = true
 [rate_limit]
 allow = []
-starts_at = {STARTS_AT}
+responses_per_second = {MAX_PER_SECOND}
+starts_at = {{starts_at}}
 [health]
 stale_after = "1h"
 {{zones}}
@@ -170,13 +171,20 @@ class Dnsd(Server):
 
 
 def dnsd(
-    folder: Path, tables: str, *, workers: int = 1, store: str = "memory://", zones: Mapping[str, Path] | None = None
+    folder: Path,
+    tables: str,
+    *,
+    workers: int = 1,
+    store: str = "memory://",
+    zones: Mapping[str, Path] | None = None,
+    limiting: bool = False,
 ) -> Dnsd:
     """Write dnsd's files.
 
     Args:
         tables: pools, nodes and templates for its configuration.
         zones: apex → master file; None: one zone with little in it, for a fleet.
+        limiting: each answer is judged by the limits, which none exceeds; else they are armed and quiet.
     """
     if zones is None:
         (folder / "zone").write_text(ZONE_HEAD)
@@ -188,6 +196,7 @@ def dnsd(
         admin_port=server.admin_port,
         workers=workers,
         store=store,
+        starts_at=0 if limiting else MAX_PER_SECOND,
         store_more="" if store.startswith(("memory", "sqlite")) else f'state_file = "{folder}/last-state"',
         zones=blocks,
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.stores.kinds import KINDS, Kind
 from tests.support.redis import stop_shared_redis
+
+# How long an example takes depends on what else the machine does, and judges nothing.
+hypothesis.settings.register_profile("dnsd", deadline=None)
+hypothesis.settings.load_profile("dnsd")
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

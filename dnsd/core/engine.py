@@ -150,7 +150,7 @@ class Engine:
                     whole = answer.be_brief() and limit > 0
             response = _write(query, answer, limit=limit, exchange=exchange)
             if whole and exchange is None and not via.is_stream:
-                self._learn(packet, query, answer, response)
+                self._learn(packet, query, answer, response, now)
             rcode = answer.rcode
         except MessageError as refusal:
             refused = self._refuse(packet, refusal.rcode, now=now, via=via, peer=peer)
@@ -163,7 +163,7 @@ class Engine:
         self.counts[via.transport][rcode] += 1
         return response
 
-    def recall(self, tail: bytes, *, now: float, peer: str) -> bytes | None:
+    def recall_with_cookie(self, tail: bytes, *, now: float, peer: str) -> bytes | None:
         """Return what `fast` knows of a query that it does not find as it is; less their IDs, both.
 
         Returns:
@@ -175,9 +175,9 @@ class Engine:
             self.events["cookies", Cookie.VALID.value] += 1
         return response
 
-    def _learn(self, packet: bytes, query: Query, answer: Answer, response: bytes) -> None:
+    def _learn(self, packet: bytes, query: Query, answer: Answer, response: bytes, now: float) -> None:
         try:
-            self.fast.learn(packet, query, answer, response)
+            self.fast.learn(packet, query, answer, response, now=now)
         except Exception as failure:  # noqa: BLE001 - the response is there, and good
             self.fast_path_failed(failure)
 

@@ -7,12 +7,13 @@ Everything here works on tails: messages without the ID, their first two bytes. 
     denials   the query for the name above, in lower case → what is behind the question where a name does not exist
 
 It must not know how an answer comes about. It learns from the engine, which decides nothing by it: a query that is not
-found here takes the long way. What it keeps is true of one snapshot and one policy, and is forgotten with them.
+found here takes the long way. What it keeps is true of one snapshot and one policy, and is forgotten with them; what
+is due to become another answer, as soon as its TTL counts down to that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from dnsd.core.answer import Answer, Kind
 from dnsd.core.constants import DNAME, HEADER_SIZE, NOERROR, NXDOMAIN
 from dnsd.core.edns import OPT_SIZE
 from dnsd.core.message import Query
-from dnsd.core.poolturns import Source, answers_of, cost_of, is_whole, parted, source_of
+from dnsd.core.poolturns import NEVER, Source, answers_of, cost_of, is_whole, parted, source_of
 from dnsd.core.ratelimit import Limiter, subject_of
 from dnsd.core.records import Snapshot, ZoneNode
 
@@ -84,11 +85,22 @@ class FastPath:
         counts: responses by RCODE; it counts those that `recall` finds.
 
     Attributes:
-        now: instant of the answers that are given; whoever asks keeps it true.
+        now: instant of the answers that are given; whoever asks keeps it true, by `at`.
         exact: see above. Whoever looks into it by himself counts what he finds, as NOERROR.
     """
 
-    __slots__ = ("_counts", "_denials", "_folded", "_kept", "_of_pool", "_snapshot", "exact", "now")
+    __slots__ = (
+        "_counts",
+        "_denials",
+        "_ends",
+        "_first_end",
+        "_folded",
+        "_kept",
+        "_of_pool",
+        "_snapshot",
+        "exact",
+        "now",
+    )
 
     def __init__(self, snapshot: Snapshot, counts: list[int]) -> None:
         self.now = 0.0
@@ -100,6 +112,14 @@ class FastPath:
         self._kept = 0  # bytes
         # Owner → its questions, exact and folded, and what each costs.
         self._of_pool: dict[bytes, dict[tuple[bytes, bytes], int]] = {}
+        self._ends: dict[bytes, float] = {}  # owner → the last instant of its answers, where there is one
+        self._first_end = NEVER
+
+    def at(self, now: float) -> None:
+        """Answer as of an instant from now on."""
+        self.now = now
+        if now > self._first_end:
+            self._forget_pools([owner for owner, end in self._ends.items() if now > end])
 
     def recall(self, tail: bytes, *, limiter: Limiter | None = None, peer: str = "") -> bytes | None:
         """Return the tail of a response; None: nothing is known, or it is not to be sent as it is.
@@ -148,7 +168,7 @@ class FastPath:
         self._counts[NXDOMAIN] += 1
         return head + tail[_NAME:end] + records[size]
 
-    def learn(self, packet: bytes, query: Query, answer: Answer, response: bytes) -> None:
+    def learn(self, packet: bytes, query: Query, answer: Answer, response: bytes, *, now: float) -> None:
         """Take note of a response.
 
         Args:
@@ -156,6 +176,7 @@ class FastPath:
             query: what was read of it.
             answer: without a zone it was not found by a lookup, and nothing is learned.
             response: to it, over UDP, whoever asks.
+            now: instant of the response.
         """
         tail = packet[ID_SIZE:]
         head = tail[:_NAME]
@@ -171,7 +192,7 @@ class FastPath:
         if known is not None and tail.endswith(known.exactly):
             return  # it was a limiter that did not let it go
         source = source_of(answer, self._snapshot.overlay)
-        if source is None or any(rrset.rdtype == DNAME for _, rrset in answer.answer):
+        if source is None or now > source.until or any(rrset.rdtype == DNAME for _, rrset in answer.answer):
             return  # a name that a DNAME makes has the case of the question
         self._learn_answer(tail, query, answer, response, source)
 
@@ -199,6 +220,9 @@ class FastPath:
             self.exact[key] = exact
         if source.pool:
             self._of_pool.setdefault(source.pool, {})[key, folded] = cost
+            if source.until != NEVER:
+                self._ends[source.pool] = min(source.until, self._ends.get(source.pool, NEVER))
+                self._first_end = min(source.until, self._first_end)
 
     def _learn_denial(self, tail: bytes, query: Query, answer: Answer, response: bytes) -> None:
         zone, name = answer.zone, query.qname
@@ -244,11 +268,16 @@ class FastPath:
         if changed_pools is None:
             self.forget()
             return
-        for owner in changed_pools:
+        self._forget_pools(changed_pools)
+
+    def _forget_pools(self, owners: Iterable[bytes]) -> None:
+        for owner in owners:
             for (exact, folded), cost in self._of_pool.pop(owner, {}).items():
                 self.exact.pop(exact, None)
                 self._folded.pop(folded, None)
                 self._kept -= cost
+            self._ends.pop(owner, None)
+        self._first_end = min(self._ends.values(), default=NEVER)
 
     def forget(self) -> None:
         """Forget everything."""
@@ -257,6 +286,8 @@ class FastPath:
         self._denials.clear()
         self._kept = 0
         self._of_pool.clear()
+        self._ends.clear()
+        self._first_end = NEVER
 
 
 def _letters_of(behind: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dnsd.core.answer import Answer, Kind
 from dnsd.core.constants import HEADER_SIZE
 from dnsd.core.limits import MAX_ADDITIONAL_NAMES
 from dnsd.core.message import Query
-from dnsd.core.records import ADDRESS_TYPES, QUESTION_POINTER, Answerable, Overlay, RRset
+from dnsd.core.records import ADDRESS_TYPES, QUESTION_POINTER, Answerable, Overlay, RRset, ZoneNode
 from dnsd.core.sampled import MAX_RENDERED_RECORDS
 from dnsd.core.trace import Trace
 
@@ -21,6 +21,9 @@ TURNS_AHEAD = 16
 
 # What turns take, and a record of a pool that none shares with another. Unit: bytes, as measured.
 _TURNS_BYTES, _RECORD_BYTES = 1100, 50
+
+# The instant of what does not come to pass.
+NEVER = float("inf")
 
 _POINTER_SIZE = 2
 
@@ -49,10 +52,12 @@ class Source(NamedTuple):
     Args:
         pool: owner of the pool that it is from; empty: of none.
         turns: None: its records are always the same.
+        until: last instant at which no TTL of it counts down.
     """
 
     pool: bytes = b""
     turns: Turns | None = None
+    until: float = NEVER
 
 
 _NO_POOL = Source()
@@ -64,15 +69,24 @@ def source_of(answer: Answer, overlay: Overlay) -> Source | None:
         return _NO_POOL
     owner = answer.wildcard or answer.closest_encloser or b""
     node = overlay.get(owner)
-    # A part that is not at the end of the lookup is among additional records. Where a TTL counts down, no answer is
-    # like the one before.
-    if answer.pool_parts > 1 or node is None or node.trace is None or node.changes_at is not None:
+    # A part that is not at the end of the lookup is among additional records.
+    if answer.pool_parts > 1 or node is None or node.trace is None:
         return None
-    rdtype = answer.answer[-1][1].rdtype if answer.kind is Kind.DATA else 0
+    if answer.kind is not Kind.DATA:
+        ttl = answer.zone.negative_ttl if answer.zone is not None and answer.kind is Kind.NODATA else 0
+        return Source(owner, until=_steady_until(node, ttl))
+    rdtype = answer.answer[-1][1].rdtype
     if rdtype not in node.pooled:
         return Source(owner)
     records = node.rrsets[rdtype]
-    return Source(owner, Turns(records, node.trace)) if _takes_turns_only(records, rdtype) else None
+    if not _takes_turns_only(records, rdtype):
+        return None
+    return Source(owner, Turns(records, node.trace), _steady_until(node, records.ttl))
+
+
+def _steady_until(pool: ZoneNode, ttl: int) -> float:
+    """Return the last instant at which a TTL of a pool does not reach to its next change (core.countdown)."""
+    return NEVER if pool.changes_at is None else min(pool.changes_at.values()) - ttl
 
 
 def _takes_turns_only(records: Answerable, rdtype: int) -> bool:

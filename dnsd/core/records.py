@@ -103,6 +103,11 @@ class Rotation:
         return self.variants[0].rdatas
 
     @property
+    def ttl(self) -> int:
+        """Seconds, of every variant."""
+        return self.variants[0].ttl
+
+    @property
     def count(self) -> int:
         """Records in every answer."""
         return len(self.rdatas)
@@ -134,6 +139,10 @@ class Answerable(Protocol):
     @property
     def rdatas(self) -> tuple[bytes, ...]:
         """Every RDATA that an answer may hold."""
+
+    @property
+    def ttl(self) -> int:
+        """Seconds, of every answer that does not count down."""
 
     @property
     def count(self) -> int | None:

@@ -31,9 +31,11 @@ TURN_SECONDS = 0.001
 
 # Where a batch had so many packets, the next ones are let come for a moment before they are read. A wake-up costs about
 # as much as ten answers, and a larger batch shares it out: at full load that saves a sixth of the CPU. Only then do so
-# many come at once; with less traffic nobody waits. Units: packets; seconds, to which the kernel adds 50 µs.
+# many come at once; with less traffic nobody waits. Units: packets; seconds, to which the kernel adds 50 µs; seconds
+# after a batch.
 GATHER_FROM_PACKETS = 8
 GATHER_SECONDS = 0.00005
+GATHER_WITHIN_SECONDS = 0.002
 
 # Packets answered per wake-up at most.
 MAX_TURN_PACKETS = BATCHES_IN_A_ROW * BATCH
@@ -88,19 +90,21 @@ class ManyBatch:
         # Another responder takes a packet for more than a message, so that the ID may stand anywhere.
         self._kept = ID_SIZE if self._engine else 0
         self._counts = counts
-        self._last_count = 0
+        self._last_count, self._last_at = 0, 0.0
         self._datagrams = Datagrams(sock, addressed=is_wildcard(sock.getsockname()[0]), kept=self._kept)
 
     def run(self) -> int:
         """See `Batch.run`."""
-        if GATHER_FROM_PACKETS <= self._last_count < BATCH:
-            time.sleep(GATHER_SECONDS)
         now = time.time()
+        if GATHER_FROM_PACKETS <= self._last_count < BATCH and 0 <= now - self._last_at < GATHER_WITHIN_SECONDS:
+            time.sleep(GATHER_SECONDS)
+            now = time.time()
         total = 0
         for _ in range(BATCHES_IN_A_ROW):
             count = self._last_count = self._answer_some(now)
             total += count
-            if count < BATCH or time.time() - now > TURN_SECONDS:
+            self._last_at = time.time()
+            if count < BATCH or self._last_at - now > TURN_SECONDS:
                 break
         return total
 
@@ -127,7 +131,7 @@ class ManyBatch:
 
     def _answer_fast(self, engine: Engine, tails: list[bytes], now: float) -> list[bytes]:
         fast = engine.fast
-        fast.now = now
+        fast.at(now)
         recall, ask, limiter = fast.recall, self._ask_again, engine.limiter
         if limiter is not None:
             peer = self._datagrams.peer
@@ -147,7 +151,7 @@ class ManyBatch:
 
     def _ask_again(self, engine: Engine, number: int, tail: bytes, now: float) -> bytes:
         """Return the answer to a packet that is not known by all of its bytes."""
-        return engine.recall(tail, now=now, peer=self._datagrams.peer(number)) or self._ask(number, now)
+        return engine.recall_with_cookie(tail, now=now, peer=self._datagrams.peer(number)) or self._ask(number, now)
 
     def _ask(self, number: int, now: float) -> bytes:
         """Return the answer to one packet, less what is kept of that; empty: none."""

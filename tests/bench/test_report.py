@@ -34,7 +34,7 @@ def test_parts_that_did_not_run_stay() -> None:
 def test_the_cost_is_the_median_and_its_ratio_to_gdnsd() -> None:
     """Peers without figures are said to be missing, and the verdict names the target."""
     costs = {(cost.REPEATING, "gdnsd"): [2.0, 9.0, 1.0], (cost.REPEATING, "dnsd"): [2.4, 2.5, 2.2]}
-    costs[cost.REPEATING, "dnsd, worker alone"] = [2.3]
+    costs[cost.REPEATING, "dnsd, limits in force"] = [2.3]
     counted = Counted(completed=10, lost=0, per_second=1234.5, response_bytes=153, codes={})
     heading, table, verdict = cost.tabulate(cost.REPEATING, costs, dict.fromkeys(costs, counted))
     assert isinstance(table, Table)

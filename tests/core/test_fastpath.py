@@ -467,6 +467,23 @@ def test_an_answer_whose_ttl_counts_down_is_made_each_time() -> None:
     assert asked(engine, POOLED) == [True]
 
 
+def test_an_answer_is_kept_until_its_ttl_counts_down() -> None:
+    """A change that is hours away makes no answer another one; from when a TTL reaches to it on, each is."""
+    fleet = fleet_of()
+    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    step = fleet.apply([put(drain("nn", starts_at=NOW + 100, created_at=NOW), 1)], now=NOW)
+    apply(engine, Delta(2, 1, put=step.put, removed=tuple(step.removed)))
+    packet = query(POOLED)
+    serve(engine, packet)
+    for seconds, known in ((0, True), (69, True), (70, True), (70.5, False), (99, False), (60, False)):
+        now = NOW + seconds
+        assert (recalled(engine, packet, now=now) is not None) == known
+        assert same(engine.respond(packet, now=now, via=TCP, peer=PEER), snapshot_of(fleet), packet, now=now)
+    serve(engine, packet, now=NOW + 60)  # the clock was set back
+    assert recalled(engine, packet, now=NOW + 61) is not None
+    assert recalled(engine, packet, now=NOW + 71) is None
+
+
 @pytest.mark.parametrize("kind", ["name", "no name", "zone", "no zone", "policy", "snapshot"])
 def test_whatever_else_changes_everything_is_forgotten(kind: str) -> None:
     """Names of nodes, zones, and how answers are given."""

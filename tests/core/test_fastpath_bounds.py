@@ -170,6 +170,6 @@ def test_a_fault_in_learning_costs_nobody_an_answer(monkeypatch: pytest.MonkeyPa
     told: list[Exception] = []
     engine = Engine(copy_of(FLEET), on_failure=told.append)
     wanted = engine_of(FLEET).respond(query(STATIC), now=NOW, via=UDP, peer=PEER)
-    monkeypatch.setattr(FastPath, "learn", lambda *_: 1 // 0)
+    monkeypatch.setattr(FastPath, "learn", lambda *_, now: 1 // 0)
     assert engine.respond(query(STATIC), now=NOW, via=UDP, peer=PEER) == wanted
     assert (engine.failures, len(told)) == (1, 1)

@@ -9,6 +9,7 @@ class Broken:
     """Records that cannot be picked: they stand for any fault of ours."""
 
     rdatas: tuple[bytes, ...] = ()
+    ttl = 0
     count: int | None = None
 
     def pick(self) -> RRset:

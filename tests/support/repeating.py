@@ -23,7 +23,7 @@ from tests.support.dnsmessages import NOW, PEER
 def recalled(engine: Engine, packet: bytes, *, now: float = NOW, peer: str = PEER) -> bytes | None:
     """Return the response that UDP would give past the engine, and count it; None: there is none."""
     fast = engine.fast
-    fast.now = now
+    fast.at(now)
     tail = packet[ID_SIZE:]
     if engine.limiter is not None:
         found = fast.recall(tail, limiter=engine.limiter, peer=peer)
