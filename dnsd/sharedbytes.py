@@ -10,7 +10,10 @@ import fcntl
 import itertools
 import mmap
 import os
+import sys
 import weakref
+
+from dnsd.openfiles import NONE_LEFT
 
 # Nobody can write to it any more, cut it or remove its seals: whoever has it mapped meets neither other bytes nor the
 # SIGBUS of a page that is gone. Linux alone has them.
@@ -19,8 +22,15 @@ _SEALS = ("F_SEAL_WRITE", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")
 _numbers = itertools.count(1)
 
 
+class NothingToShare(OSError):
+    """This system gives no memory that processes can share."""
+
+
 class SharedBytes:
     """Some bytes, in a sealed memfd where there is such a thing.
+
+    Before Python 3.13 a map has a descriptor of its own for as long as it is there: so whoever made the bytes has two,
+    and whoever received them one. Later, that is one and none.
 
     Args:
         data: what holds the bytes.
@@ -42,10 +52,14 @@ class SharedBytes:
 
     @classmethod
     def of(cls, data: bytes | bytearray) -> SharedBytes:
-        """Put bytes where other processes can have them as well; a plain copy where that cannot be."""
+        """Put bytes where other processes can have them as well; a plain copy on a system that has no such place.
+
+        Raises:
+            OSError: no descriptor is left, or no room for so many bytes.
+        """
         try:
             fd = new_memfd()
-        except OSError:
+        except NothingToShare:
             return cls(bytes(data))
         try:
             write_all(fd, data)
@@ -66,7 +80,7 @@ class SharedBytes:
 
     @classmethod
     def received(cls, fd: int) -> SharedBytes:
-        """Map what another process has sealed; the descriptor is closed here.
+        """Map what another process has sealed; this descriptor is closed here, and the map may keep one of its own.
 
         Raises:
             OSError, ValueError: it cannot be mapped.
@@ -84,11 +98,17 @@ def new_memfd() -> int:
     """Return the descriptor of a new, empty memfd, which a program that is executed does not inherit.
 
     Raises:
-        OSError: the system has none, or no descriptor is left.
+        NothingToShare: the system has none.
+        OSError: no descriptor is left.
     """
     if not hasattr(os, "memfd_create") or not hasattr(fcntl, "F_ADD_SEALS"):
-        raise OSError("this system has no memory to share")
-    return os.memfd_create("dnsd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        raise NothingToShare("this system has no memory to share")
+    try:
+        return os.memfd_create("dnsd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        if error.errno in NONE_LEFT:  # which is for an operator to mend, and no want of memfds
+            raise
+        raise NothingToShare(*error.args) from error
 
 
 def write_all(fd: int, data: bytes | bytearray) -> None:
@@ -99,4 +119,6 @@ def write_all(fd: int, data: bytes | bytearray) -> None:
 
 
 def _mapped(fd: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(fd, 0, prot=mmap.PROT_READ, trackfd=False)
     return mmap.mmap(fd, 0, prot=mmap.PROT_READ)

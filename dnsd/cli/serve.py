@@ -52,7 +52,9 @@ def serve(config: Path, *, as_json: bool) -> None:
 def check(config: Path, *, as_json: bool) -> None:
     """Read a configuration and its zone files as the server would, and say everything that is wrong."""
     from dnsd.config.loading import load_settings
+    from dnsd.openfiles import raise_limit
 
+    raise_limit()  # as the server does
     settings = load_settings(config)
     if as_json:
         _print_json(check_document((), warnings=settings.warnings))

@@ -203,8 +203,10 @@ class WorkerHandle:
         if self._channel is not None and self.stage is not Stage.GONE:
             try:
                 self._channel.send_encoded(encoded)
+            except BlockingIOError:
+                self.kill("it does not take what it is sent: the zones of several reloads are waiting for it")
             except OSError as error:
-                self.kill(f"a zone cannot be handed to it: {error}")
+                self.kill(f"a zone cannot be handed to it: {error.strerror or error}")
 
     def _received(self, message: object) -> None:
         self._heard_at = asyncio.get_running_loop().time()

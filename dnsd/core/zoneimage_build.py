@@ -32,6 +32,10 @@ SLOTS_PER_NAME = 2
 MAX_IMAGE_SIZE = 1 << 32
 
 
+class TooLarge(ValueError):
+    """A zone has no image, for want of numbers that say where its names are."""
+
+
 class Records(zonebuild.Records, Protocol):
     """The records of one owner and type: an `RRset`, or one in the making."""
 
@@ -51,8 +55,8 @@ def build_image(
         rrsets: by folded owner and type; one SOA, at the apex.
 
     Raises:
-        ValueError: no SOA of one record at the apex, an owner outside the zone, or an image of more than
-            `MAX_IMAGE_SIZE`.
+        ValueError: no SOA of one record at the apex, or an owner outside the zone.
+        TooLarge: the image would have more than `MAX_IMAGE_SIZE`.
     """
     check_apex(apex, rrsets)
     tree = types_of_tree(apex, types)
@@ -67,7 +71,7 @@ def build_image(
         while table[index]:
             index = (index + 1) & mask
         if len(image) >= MAX_IMAGE_SIZE:
-            raise ValueError(f"a zone of more than {MAX_IMAGE_SIZE} bytes")
+            raise TooLarge(f"its image would have more than {MAX_IMAGE_SIZE} bytes")
         table[index] = len(image)
         occluder = occluders.above(name)
         flags = FLAG_CUT if NS in there and name != apex else 0

@@ -50,7 +50,10 @@ class Reloader:
             self._failed([Problem(str(old.path), 0, "", "not-read", f"{type(error).__name__}: {error}")])
         else:
             self.counts["ok"] += 1
-            gc.freeze()  # the new configuration stays, as the one before did (daemon.housekeeping)
+            # The new configuration stays, as the one before did (daemon.housekeeping), and what is garbage already does
+            # not: of the young at least, since a walk through all that is new would hold up drains.
+            gc.collect(1)
+            gc.freeze()
             for warning in new.warnings:
                 log.warning("%s", warning)
             log.info("reloaded %s: generation %d", new.path, self._plane.publisher.generation)

@@ -29,6 +29,7 @@ from dnsd.daemon.housekeeping import settle
 from dnsd.daemon.reloading import Reloader
 from dnsd.daemon.sampling import sample
 from dnsd.errors import ConfigurationError, StartError, StoreUnavailable
+from dnsd.openfiles import raise_limit
 from dnsd.stores.opening import open_store
 from dnsd.zonefile.apart import end_readers
 
@@ -44,6 +45,7 @@ def serve(path: Path) -> int:
         The exit status: 0 ended as told, 1 could not start or failed, 2 the configuration is not usable.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    raise_limit()
     try:
         settings = load_settings(path)
     except ConfigurationError as error:
@@ -119,9 +121,9 @@ async def _run(settings: Settings) -> None:
         settle()
         _say_ready(plane, admin, store.label)
         del settings  # as above
+        stack.callback(end_readers)  # of a reload that is not over
         await _serve_until(stop, reload, plane, reloader)
         log.info("stopping")
-        end_readers()  # of a reload that is not over
 
 
 def _listen_to_signals() -> tuple[asyncio.Event, asyncio.Event]:

@@ -125,7 +125,8 @@ class Channel(asyncio.Protocol):
         """Queue what `encode` returned.
 
         Raises:
-            OSError: a descriptor cannot be handed over: so many wait already that nobody seems to take them.
+            BlockingIOError: so many descriptors wait already that the other end does not seem to take any.
+            OSError: a descriptor cannot be handed over for another reason.
         """
         if self._transport.is_closing():
             return
@@ -158,6 +159,7 @@ class Channel(asyncio.Protocol):
             if len(received) < end:
                 break
             message = _Unpickler(bytes(received[start + _LENGTH.size : end]), self._shared).load()
+            self._shared.drop_unused()
             start = end
             self._on_message(message)
         del received[:start]
@@ -200,14 +202,30 @@ class _Received:
         self._known[number] = found
         return found
 
+    def drop_unused(self) -> None:
+        """Let go of what came for a message before the one that is read now, and was not needed for it.
+
+        Whatever a message refers to was sent just before it, so that nothing is still to be asked for.
+        """
+        self._fresh.clear()
+
     def _receive(self) -> None:
         if self._sock is None:
             raise ValueError("a message refers to shared bytes, and no descriptor can come")
-        self._sock.settimeout(_DESCRIPTOR_SECONDS)
-        data, descriptors, _, _ = socket.recv_fds(self._sock, _MAX_DESCRIPTORS * _NUMBER.size, _MAX_DESCRIPTORS)
+        try:
+            self._receive_from(self._sock)
+        except OSError as error:  # not the end of the channel, which an OSError would be taken for
+            raise ValueError(f"shared bytes cannot be received: {error}") from error
+
+    def _receive_from(self, sock: socket.socket) -> None:
+        sock.settimeout(_DESCRIPTOR_SECONDS)
+        data, descriptors, _, _ = socket.recv_fds(sock, _MAX_DESCRIPTORS * _NUMBER.size, _MAX_DESCRIPTORS)
         numbers = [number for (number,) in _NUMBER.iter_unpack(data)]
         if not descriptors or len(numbers) != len(descriptors):
-            raise ValueError(f"{len(descriptors)} descriptors came where {len(numbers)} were announced")
+            raise ValueError(
+                f"{len(descriptors)} descriptors came where {len(numbers)} were announced; is the limit on open files"
+                " reached?"
+            )
         for number, fd in zip(numbers, descriptors, strict=True):
             if number in self._known:
                 os.close(fd)  # it was sent before and is in use

@@ -23,12 +23,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from dnsd.core import names
 from dnsd.core.zonebuild import zone_of
 from dnsd.core.zoneimage import ZoneImage
 from dnsd.errors import Problem
-from dnsd.sharedbytes import SharedBytes, new_memfd, write_all
-from dnsd.zonefile.zone import Request, ZoneFile, nothing_of, read_and_check, read_requested
+from dnsd.sharedbytes import NothingToShare, SharedBytes, new_memfd, write_all
+from dnsd.zonefile.zone import (
+    NO_IMAGE,
+    Request,
+    ZoneFile,
+    not_read,
+    read_and_check,
+    read_requested,
+    why_no_image,
+)
 
 # From this size on, a file is read in a process of its own. To start one takes 0.2 s, in which about 15,000 records are
 # read. Unit: bytes of the zone's own file.
@@ -37,7 +44,39 @@ LARGE_FILE_SIZE = 1 << 20
 # Answers come before the reading of what is to be answered next. Unit: steps of nice(2).
 NICENESS = 10
 
-_readers: set[subprocess.Popen[bytes]] = set()
+# What comes of a zone that nobody waits for any more; no log shows it.
+ENDING = "this process is about to end"
+
+
+class _Readers:
+    """The processes that read zones, until there are to be none any more."""
+
+    def __init__(self) -> None:
+        self.ending = False
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Take one that was just started; it is ended at once where that is its fate."""
+        with self._lock:
+            self._running.add(process)
+            if self.ending:
+                process.kill()
+
+    def discard(self, process: subprocess.Popen[bytes]) -> None:
+        """Let go of one that says no more."""
+        with self._lock:
+            self._running.discard(process)
+
+    def end(self) -> None:
+        """End all, and each that is started from now on."""
+        with self._lock:
+            self.ending = True
+            for process in self._running:
+                process.kill()
+
+
+_readers = _Readers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +86,13 @@ class Reply:
     Args:
         good: the image is that of a zone which can be served.
         problems, warnings: as of `ZoneFile`.
+        no_image: why there is none; empty: there is one.
     """
 
     good: bool
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    no_image: str = ""
 
 
 def read_zones(requests: Sequence[Request], *, hurry: bool) -> list[ZoneFile]:
@@ -63,14 +104,17 @@ def read_zones(requests: Sequence[Request], *, hurry: bool) -> list[ZoneFile]:
     Returns:
         What came of each, in the same order.
     """
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
+    threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+    try:
         large: dict[int, Future[ZoneFile]] = {
             place: threads.submit(read_apart, request, hurry=hurry)
             for place, request in enumerate(requests)
             if _is_large(request)
         }
-        small = {place: read_requested(request) for place, request in enumerate(requests) if place not in large}
+        small = {place: _read_here(request) for place, request in enumerate(requests) if place not in large}
         return [large[place].result() if place in large else small[place] for place in range(len(requests))]
+    finally:
+        threads.shutdown(cancel_futures=True)  # where this is broken off, as by Ctrl-C, no other one is begun
 
 
 def read_apart(
@@ -85,35 +129,35 @@ def read_apart(
     Returns:
         The zone, or every reason why there is none: that the process has come to an end without a word is one.
     """
+    if _readers.ending:
+        return not_read(request, ENDING)
     try:
         fd = new_memfd()
-    except OSError:
+    except NothingToShare:
         return read_requested(request)
+    except OSError as error:
+        return not_read(request, why_no_image(error))
     with ExitStack() as unless_kept:
         unless_kept.callback(os.close, fd)
+        reply = _have_it_read(request, fd, niceness=0 if hurry else NICENESS, on_start=on_start)
+        if reply.no_image:
+            return not_read(request, reply.no_image, problems=reply.problems)
         try:
-            with _start(fd, niceness=0 if hurry else NICENESS) as process:
-                _readers.add(process)
-                try:
-                    on_start(process.pid)
-                    said = _ask(process, request)
-                finally:
-                    _readers.discard(process)
-            if process.returncode != 0:
-                return _not_read(request, _how_it_ended(process.returncode))
             memory = SharedBytes.sealed(fd)
         except OSError as error:
-            return _not_read(request, str(error))
+            return not_read(request, why_no_image(error))
         unless_kept.pop_all()
-    reply: Reply = pickle.loads(said)  # noqa: S301  (our own process)
     tree = zone_of(request.apex, ZoneImage(memory, verify=True))
     return ZoneFile(zone=tree if reply.good else None, names=tree, problems=reply.problems, warnings=reply.warnings)
 
 
 def end_readers() -> None:
-    """End the processes that read zones: this one is about to end, and nobody waits for them any more."""
-    for process in tuple(_readers):
-        process.kill()
+    """End the processes that read zones, and begin no other: this one is about to end, and nobody waits for them."""
+    _readers.end()
+
+
+def _read_here(request: Request) -> ZoneFile:
+    return not_read(request, ENDING) if _readers.ending else read_requested(request)
 
 
 def _is_large(request: Request) -> bool:
@@ -121,6 +165,28 @@ def _is_large(request: Request) -> bool:
         return request.path.stat().st_size >= LARGE_FILE_SIZE
     except (OSError, ValueError):  # whoever reads it says so
         return False
+
+
+def _have_it_read(request: Request, fd: int, *, niceness: int, on_start: Callable[[int], None]) -> Reply:
+    """Return what a process says that reads a zone into a memfd, or is said of its end."""
+    try:
+        with _start(fd, niceness=niceness) as process:
+            _readers.add(process)
+            try:
+                on_start(process.pid)
+                said = _ask(process, request)
+            finally:
+                _readers.discard(process)
+    except OSError as error:
+        return _no_image(why_no_image(error, what="a process to read it cannot be run"))
+    if process.returncode != 0:
+        return _no_image(_how_it_ended(process.returncode))
+    reply: Reply = pickle.loads(said)  # noqa: S301  (our own process)
+    return reply
+
+
+def _no_image(why: str) -> Reply:
+    return Reply(good=False, problems=(), warnings=(), no_image=why)
 
 
 def _start(fd: int, *, niceness: int) -> subprocess.Popen[bytes]:
@@ -140,12 +206,6 @@ def _ask(process: subprocess.Popen[bytes], request: Request) -> bytes:
     return process.stdout.read()
 
 
-def _not_read(request: Request, why: str) -> ZoneFile:
-    message = f"it could not be read: {why}"
-    problem = Problem(str(request.path), 0, names.to_text(request.apex), "not-read", message)
-    return ZoneFile(zone=None, names=nothing_of(request.apex), problems=(problem,), warnings=())
-
-
 def _how_it_ended(status: int) -> str:
     what = f"the process that reads it was ended by signal {-status}"
     if status == -signal.SIGKILL:
@@ -163,8 +223,12 @@ def main() -> int:
     request = pickle.load(sys.stdin.buffer)  # noqa: S301  (our own process)
     threading.Thread(target=_end_when_alone, daemon=True).start()
     checked = read_and_check(request)
-    write_all(fd, checked.image())
-    sys.stdout.buffer.write(pickle.dumps(Reply(checked.good, checked.problems, checked.warnings)))
+    no_image = ""
+    try:
+        write_all(fd, checked.image())
+    except NO_IMAGE as error:
+        no_image = why_no_image(error)
+    sys.stdout.buffer.write(pickle.dumps(Reply(checked.good, checked.problems, checked.warnings, no_image)))
     sys.stdout.buffer.flush()
     os._exit(0)  # to take all those objects apart would take as long as to check them
 

@@ -10,6 +10,8 @@ import os
 import stat
 from pathlib import Path
 
+from dnsd.openfiles import reason
+
 # Ten million records are about as much; what is larger was named by mistake. Unit: bytes.
 MAX_FILE_SIZE = 1 << 30
 
@@ -34,7 +36,7 @@ def read_regular(path: Path) -> bytes:
 
 def why_unreadable(error: Exception) -> str:
     """Return the reason of an error of `read_regular` without the path."""
-    return getattr(error, "strerror", None) or str(error)
+    return reason(error) if isinstance(error, OSError) else str(error)
 
 
 def _refuse_irregular(status: os.stat_result, path: Path) -> None:

@@ -12,8 +12,9 @@ from dnsd.core import constants, names
 from dnsd.core.records import Zone
 from dnsd.core.zonebuild import build_zone, zone_of
 from dnsd.core.zoneimage import ZoneImage
-from dnsd.core.zoneimage_build import build_image
+from dnsd.core.zoneimage_build import TooLarge, build_image
 from dnsd.errors import Problem
+from dnsd.openfiles import reason
 from dnsd.sharedbytes import SharedBytes
 from dnsd.zonefile.checks import TypesByOwner, check_zone, types_by_owner
 from dnsd.zonefile.gathering import Gathered, Gathering
@@ -23,6 +24,9 @@ from dnsd.zonefile.reader import MasterFileReader
 # A zone with more names is kept as an image that all processes share. Below, objects are the faster, and every worker
 # can afford its own: this many take about 4 MB. Unit: owner names.
 MAX_NAMES_AS_OBJECTS = 4096
+
+# What stands in the way of an image that is no fault of ours.
+NO_IMAGE = (OSError, TooLarge)
 
 # Of a SOA that stands in for a missing one: two root names and five numbers (RFC 1035 §3.3.13).
 _NO_SOA_RDATA = bytes(22)
@@ -104,7 +108,10 @@ def read_requested(request: Request) -> ZoneFile:
     checked = read_and_check(request)
     apex = request.apex
     if len(checked.types) > MAX_NAMES_AS_OBJECTS:
-        tree = zone_of(apex, ZoneImage(SharedBytes.of(checked.image())))
+        try:
+            tree = zone_of(apex, ZoneImage(SharedBytes.of(checked.image())))
+        except NO_IMAGE as error:
+            return not_read(request, why_no_image(error), problems=checked.problems)
     else:
         tree = build_zone(apex, checked.gathering.rrsets())
     return ZoneFile(
@@ -126,6 +133,27 @@ def read_and_check(request: Request) -> Checked:
         types = types_by_owner(gathering)
     problems, warnings = tuple(sorted(gathering.problems)), tuple(sorted(gathering.warnings))
     return Checked(gathering, types, good, problems, warnings)
+
+
+def not_read(request: Request, why: str, *, problems: tuple[Problem, ...] = ()) -> ZoneFile:
+    """Return that a zone could not be read, although nothing need be wrong with its file.
+
+    Args:
+        why: the end of a sentence.
+        problems: what is wrong with the file besides.
+    """
+    message = f"it could not be read: {why}"
+    problem = Problem(str(request.path), 0, names.to_text(request.apex), "not-read", message)
+    return ZoneFile(zone=None, names=nothing_of(request.apex), problems=(*problems, problem), warnings=())
+
+
+def why_no_image(error: Exception, *, what: str = "its image cannot be kept") -> str:
+    """Return why there is no image, where one of `NO_IMAGE` was raised.
+
+    Args:
+        what: cannot be done, for an error of the system.
+    """
+    return f"{what}: {reason(error)}" if isinstance(error, OSError) else str(error)
 
 
 def nothing_of(apex: bytes) -> Zone:

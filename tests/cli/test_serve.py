@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from dnsd import daemon
 from dnsd.errors import ConfigurationError, Problem, StartError
 from tests.cli.conftest import Run
+from tests.support.limits import limited
 
 ZONE = """\
 $ORIGIN example.org.
@@ -53,6 +55,14 @@ def test_a_good_configuration_is_summed_up(run: Run, config: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, f"{config}: ok; 1 zone, 3 records, 1 node, 1 pool\n")
     document = json.loads(run("check", "--json", "--config", str(config)).stdout)
     assert document == {"ok": True, "problems": [], "warnings": []}
+
+
+def test_a_check_may_open_as_much_as_the_server(run: Run, config: Path) -> None:
+    """A low limit on open files is raised as far as it goes: large zones that can be served are not complained of."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with limited(resource.RLIMIT_NOFILE, min(256, hard)):
+        assert run("check", "--config", str(config)).exit_code == 0
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_every_problem_is_a_line_with_its_place_and_id(run: Run, config: Path) -> None:

@@ -16,7 +16,7 @@ from dnsd.core.names import from_text
 from dnsd.core.records import RRset, Snapshot, Zone
 from dnsd.core.via import Transport, Via
 from dnsd.core.zonebuild import build_zone, zone_of
-from dnsd.core.zoneimage import DamagedImage, ZoneImage, count_records
+from dnsd.core.zoneimage import HEADER, DamagedImage, ZoneImage, count_records
 from dnsd.core.zoneimage_build import build_image
 from dnsd.sharedbytes import SharedBytes
 
@@ -98,6 +98,19 @@ def test_the_same_zone_makes_the_same_image(rrsets: RRsets) -> None:
     assert as_image(rrsets) == as_image(rrsets)
     other = {**rrsets, (APEX, SOA): RRset(SOA, 301, (SOA_RDATA,))}
     assert as_image(rrsets) != as_image(other)
+
+
+@given(place=st.integers(0), change=st.integers(1, 255), compared=st.integers(1, 4096))
+def test_images_differ_by_any_byte(place: int, change: int, compared: int) -> None:
+    """However much is compared at a time, a copy is equal, and what has another byte behind the header is not."""
+    image = image_of(small_rrsets())
+    other = bytearray(image)
+    other[HEADER.size + place % (len(image) - HEADER.size)] ^= change
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoneimage, "COMPARED_SIZE", compared)
+        first, copy, different = (ZoneImage(SharedBytes.of(each)) for each in (image, image, other))
+        assert first == copy
+        assert first != different
 
 
 def small_rrsets() -> RRsets:

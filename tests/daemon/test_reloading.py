@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,3 +55,26 @@ async def test_zones_that_say_the_same_are_sent_to_no_worker(monkeypatch: pytest
     assert (delta.put, delta.removed) == ({}, ())
     assert delta.zones == {from_text("differs.example."): again.zones[from_text("differs.example.")]}
     assert site.workers.snapshot.zones == again.zones
+
+
+class Circle:
+    """Refers to itself, so that only the collector ends it."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+async def test_garbage_does_not_stay_with_a_new_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector is told that what is there stays, and only after it has looked for what nobody has any more."""
+    site = await site_of()
+    settings = site.plane.settings
+    monkeypatch.setattr(reloading, "load_settings", lambda _path, *, starting: settings)
+    gc.disable()
+    try:
+        circle = weakref.ref(Circle())
+        await Reloader(site.plane).reload()
+        assert circle() is None
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()

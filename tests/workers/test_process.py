@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from dnsd.core.records import Delta, Zone
 from dnsd.transports.limits import TcpLimits
+from dnsd.workers import process
 from dnsd.workers.channel import Channel, Encoded, encode
 from dnsd.workers.messages import Applied, Counters, Failed, Load, Open, Ready
+from dnsd.workers.process import Worker
 from tests.transports.stand_ins import Client
-from tests.workers.fleet import answered_generation, ask, delta, query, snapshot, until
+from tests.workers.fleet import APEX, answered_generation, ask, delta, query, snapshot, until
 
 Address = tuple[str, int]
 
@@ -154,3 +159,39 @@ def test_a_worker_imports_no_library() -> None:
     libraries = {"dns", "aiohttp", "pydantic", "click", "rich", "sqlite3", "prometheus_client", "cryptography"}
     assert (libraries | {"h2", "h11", "hpack", "hyperframe"}) & set(modules) == set()
     assert [name for name in modules if name.startswith(("dnsd.control", "dnsd.stores", "dnsd.config"))] == []
+
+
+class Circle:
+    """Refers to itself, so that only the collector ends it, as a TCP connection of asyncio's."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+class Mute:
+    """A channel on which nobody listens."""
+
+    def send(self, _message: object) -> None:
+        pass
+
+
+def test_what_reloads_bring_stays_and_garbage_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector is told of new zones when they have many names together, and looks for garbage before."""
+    node = snapshot().zones[APEX].nodes[APEX]
+    monkeypatch.setattr(process, "FREEZE_NAMES", 12)
+    worker = Worker()
+    worker._channel = Mute()  # type: ignore[assignment]
+    gc.disable()
+    try:
+        worker._load(snapshot())
+        circle = weakref.ref(Circle())
+        nodes = {APEX: node, **{b"%c" % number + APEX: node for number in range(9)}}
+        worker._apply_delta(Delta(2, 2, zones={APEX: Zone(APEX, nodes, 60)}))
+        assert any(each is nodes for each in gc.get_objects())
+        assert circle() is not None
+        worker._apply_delta(Delta(3, 3, zones={APEX: Zone(APEX, nodes, 60)}))
+        assert not any(each is nodes for each in gc.get_objects())
+        assert circle() is None
+    finally:
+        gc.unfreeze()
+        gc.enable()

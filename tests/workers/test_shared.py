@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,9 @@ from typing import Any
 import pytest
 
 from dnsd.sharedbytes import SharedBytes, new_memfd
-from dnsd.workers.channel import Channel, descriptor_pair, encode
+from dnsd.workers import channel as channels
+from dnsd.workers.channel import Channel, Encoded, descriptor_pair, encode
+from tests.support.limits import limited
 from tests.workers.fleet import until
 
 
@@ -51,6 +56,11 @@ async def pair() -> AsyncIterator[Pair]:
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def images() -> int:
+    """Return how many shared bytes this process has mapped."""
+    return Path("/proc/self/maps").read_text().count("/memfd:dnsd")
 
 
 async def test_shared_bytes_arrive_by_their_descriptor(pair: Pair) -> None:
@@ -106,7 +116,65 @@ async def test_a_receiver_that_takes_none_is_told_of(pair: Pair) -> None:
         except OSError as error:
             refused = error
             break
-    assert refused is not None
+    assert isinstance(refused, BlockingIOError)
+
+
+async def test_what_came_for_an_earlier_message_does_not_stay(pair: Pair) -> None:
+    """A descriptor that was sent again, and is read when nobody has the bytes any more, is let go of."""
+    before = images()
+    some = SharedBytes.of(b"x")
+    pair.sender.send(some)
+    pair.sender.send(some)  # this descriptor stays unread: the bytes are in use
+    await pair.hears(2)
+    del some
+    pair.heard.clear()
+    other = SharedBytes.of(b"y")
+    pair.sender.send(other)
+    await pair.hears(1)
+    assert images() == before + 2
+    assert bytes(pair.heard[0].view) == bytes(other.view)
+
+
+async def test_bytes_that_do_not_come_are_no_end_of_the_channel(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that waits in vain for a descriptor says so: to it, an `OSError` is the end of the sender."""
+    monkeypatch.setattr(channels, "_DESCRIPTOR_SECONDS", 0.01)
+    some = SharedBytes.of(b"x")
+    pair.sender.send_encoded(Encoded(encode(some).data))
+    await pair.hears(1)
+    (end, *_) = pair.ends
+    assert isinstance(end, ValueError)
+    assert "cannot be received: timed out" in str(end)
+
+
+async def test_a_receiver_without_descriptors_says_what_to_look_at(pair: Pair) -> None:
+    """Where it has as many as it may have, it names the limit."""
+    some = SharedBytes.of(b"x")
+    pair.sender.send(some)
+    with limited(resource.RLIMIT_NOFILE, 3):
+        await pair.hears(1)
+    (end, *_) = pair.ends
+    assert "limit on open files" in str(end)
+
+
+def test_shared_bytes_hold_few_descriptors() -> None:
+    """Their maker has one beside the map's own, which newer versions of Python do without; the last use ends both."""
+    before = descriptors()
+    some = SharedBytes.of(b"x")
+    assert descriptors() - before == (1 if sys.version_info >= (3, 13) else 2)
+    assert some.fd is not None
+    received = SharedBytes.received(os.dup(some.fd))
+    del some
+    assert descriptors() - before == (0 if sys.version_info >= (3, 13) else 1)
+    assert bytes(received.view) == b"x"
+    del received
+    assert descriptors() == before
+
+
+def test_want_of_descriptors_is_no_want_of_memory() -> None:
+    """Where no descriptor is left, no copy is made in silence."""
+    with limited(resource.RLIMIT_NOFILE, 3), pytest.raises(OSError, match="Too many open files") as raised:
+        SharedBytes.of(b"x")
+    assert raised.value.errno == errno.EMFILE
 
 
 async def test_without_a_second_pair_nothing_can_be_referred_to() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -10,10 +11,17 @@ from collections.abc import Callable
 
 import pytest
 
+from dnsd.control import worker_handle
 from dnsd.control.worker_limits import MAX_BACKOFF_SECONDS, backoff_seconds
+from dnsd.core.constants import SOA
+from dnsd.core.records import Delta
+from dnsd.core.zonebuild import zone_of
+from dnsd.core.zoneimage import ZoneImage
+from dnsd.core.zoneimage_build import build_image
+from dnsd.sharedbytes import SharedBytes
 from tests.workers.askers import LOST_SECONDS, Askers
 from tests.workers.conftest import StartPool
-from tests.workers.fleet import ask, ask_at_once, delta, until
+from tests.workers.fleet import APEX, ask, ask_at_once, delta, snapshot, until
 
 Address = tuple[str, int]
 
@@ -84,6 +92,29 @@ async def test_a_hung_worker_is_replaced_and_holds_up_an_acknowledgement_no_long
     assert hung not in {worker.pid for worker in pool.workers}
     await until(lambda: sum(worker.ready for worker in pool.workers) == 2)
     assert {await asyncio.to_thread(ask, address) for _ in range(20)} == {2}
+
+
+def with_an_image(generation: int) -> Delta:
+    """Return a generation with a zone whose descriptor is sent beside it."""
+    soa = snapshot().zones[APEX].soa
+    image = build_image(APEX, {APEX: frozenset({SOA})}, {(APEX, SOA): soa})
+    return Delta(generation, generation, zones={APEX: zone_of(APEX, ZoneImage(SharedBytes.of(image)))})
+
+
+async def test_a_worker_that_takes_no_zones_is_replaced(
+    start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it leaves so many waiting that no more can be sent, it is killed, and the log says what it failed to do."""
+    pool = await start_pool(count=1)
+    os.kill(pool.workers[0].pid, signal.SIGSTOP)
+    generation = 1
+    with caplog.at_level(logging.WARNING, logger=worker_handle.__name__):
+        while "is killed" not in caplog.text:
+            generation += 1
+            assert generation < 10_000
+            pool.publish(with_an_image(generation))
+    assert "is killed: it does not take what it is sent" in caplog.text
+    assert await pool.wait_applied(generation, timeout_seconds=5)
 
 
 async def test_a_control_process_that_stood_still_blames_nobody(
