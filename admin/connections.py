@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from admin.lane import ReportLane, is_whole, may_become_report
+from admin.lane import ReportLane, is_one_request, may_become_report
 from admin.problems import malformed_request
 
 log = logging.getLogger("dnsd.admin")
@@ -34,6 +34,10 @@ PATIENCE_SECONDS = 0.05
 
 # Reports of one connection that are answered before others get their turn. Unit: reports.
 REPORTS_AT_ONCE = 16
+
+# The most that is held of one connection; what is more goes the long way. While reports wait for their turn nothing is
+# read, so it is what one read brings (asyncio: 256 KiB) behind what is there of one report, and some room. Unit: bytes.
+MAX_HELD_SIZE = 384 * 1024
 
 # Between two lines of log that say that too many are open. Unit: seconds.
 WARNING_INTERVAL_SECONDS = 60.0
@@ -105,7 +109,7 @@ class Connection(web.RequestHandler):
         options: of aiohttp's request handler.
     """
 
-    __slots__ = ("_admitted", "_begins", "_connections", "_held", "_lane", "_patience", "heard")
+    __slots__ = ("_admitted", "_begins", "_connections", "_held", "_lane", "_mark", "_stopped", "_wake", "heard")
 
     def __init__(
         self, manager: web.Server, *, connections: Connections, lane: ReportLane | None = None, **options: Any
@@ -115,8 +119,10 @@ class Connection(web.RequestHandler):
         self._lane = lane
         self._admitted = False
         self._begins = True  # with the next byte begins a request
-        self._held = b""  # the beginning of one
-        self._patience: asyncio.Handle | None = None  # with what is held
+        self._held = b""  # of which no request is under way yet
+        self._mark = 0  # where in it the next one begins
+        self._wake: asyncio.Handle | None = None  # its turn, or the end of patience with it
+        self._stopped = False  # nothing is read until its turn: aiohttp has reasons of its own not to read
         self.heard = False  # it has sent something
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -137,53 +143,93 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take bytes: by the short way where a request is there whole, and nothing before it is still at work."""
         self.heard = True
-        if self._lane is None or not self._begins or not self._is_idle:
-            self._take_long_way(self._let_go() + data)
-            return
-        self._take_short_way(self._lane, self._let_go() + data)
+        stopped = self._stopped  # not all transports keep to it at once
+        held, mark = self._let_go()
+        self._take(held[mark:] + data if held else data)
+        if stopped:
+            self._read_on()
 
-    def _take_short_way(self, lane: ReportLane, data: bytes) -> None:
+    def resume_writing(self) -> None:
+        """Go on, now that the client has read enough of its responses."""
+        super().resume_writing()
+        if self._stopped and self._wake is None:
+            self._wake = self._loop.call_soon(self._take_turn)
+
+    def _take(self, data: bytes, begin: int = 0) -> None:
+        if self._lane is None or not self._begins or not self._is_idle or len(data) - begin > MAX_HELD_SIZE:
+            self._take_long_way(data[begin:])
+        elif self.writing_paused:
+            self._hold_for_turn(data, begin)
+        else:
+            self._take_short_way(self._lane, data, begin)
+
+    def _take_short_way(self, lane: ReportLane, data: bytes, begin: int) -> None:
         """Answer reports as they stand one behind the other, and keep what may become one, or leave the rest."""
         responses: list[bytes] = []
-        while len(responses) < REPORTS_AT_ONCE and (taken := lane.take(data)) is not None:
-            response, size = taken
+        while len(responses) < REPORTS_AT_ONCE and (taken := lane.take(data, begin)) is not None:
+            response, begin = taken
             responses.append(response)
-            data = data[size:]
         if responses and self.transport is not None:
             self.prove()
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             self.transport.write(b"".join(responses))
-        if len(responses) == REPORTS_AT_ONCE and data:
-            self._held = data
-            self._patience = self._loop.call_soon(self.data_received, b"")
-        elif may_become_report(data):
-            self._held = data
-            self._patience = self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
-        elif data:
-            self._take_long_way(data)
+        if self.writing_paused or (len(responses) == REPORTS_AT_ONCE and begin < len(data)):
+            self._hold_for_turn(data, begin)
+        elif may_become_report(rest := data[begin:]):
+            self._held = rest
+            self._wake = self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+        elif rest:
+            self._take_long_way(rest)
 
     @property
     def _is_idle(self) -> bool:
         """Say whether everything that was asked here before is answered."""
         waiter = self._waiter
         return (
-            waiter is not None and not waiter.done() and not self._messages and not (self._close or self._force_close)
+            waiter is not None
+            and not waiter.done()
+            and not self._messages
+            and not (self._close or self._force_close or self._upgraded)
         )
 
     def _take_long_way(self, data: bytes) -> None:
-        self._begins = self._begins and is_whole(data)
+        self._begins = self._begins and is_one_request(data)
         super().data_received(data)
 
     def _lose_patience(self) -> None:
-        self._take_long_way(self._let_go())
+        self._take_long_way(self._let_go()[0])
 
-    def _let_go(self) -> bytes:
-        """Return what is held, and hold it no more."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        held, self._held = self._held, b""
-        return held
+    # --- waiting for a turn ---
+
+    def _hold_for_turn(self, data: bytes, begin: int) -> None:
+        """Hold what others go before, and read no more: until the next pass, or until responses can be written."""
+        self._held, self._mark = data, begin
+        self._stopped = True
+        self._pause_transport_reading()
+        if not self.writing_paused:
+            self._wake = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._take(*self._let_go())
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not (self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
+
+    def _let_go(self) -> tuple[bytes, int]:
+        """Return what is held and where its first request begins, and hold it no more."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        found = self._held, self._mark
+        self._held, self._mark, self._stopped = b"", 0, False
+        return found
+
+    def _resume_transport_reading(self) -> None:
+        # aiohttp calls it when its own reasons are gone; ours may stand.
+        if not self._stopped:
+            super()._resume_transport_reading()
 
     def prove(self) -> None:
         """Note that a request's header has come."""

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from admin.connections import REPORTS_AT_ONCE
-from admin.lane import ReportLane, is_whole, may_become_report
+from admin.lane import ReportLane, is_one_request, may_become_report
+from dnsd.api.schemas import DesiredState, ReportRequest
 from tests.admin.fakebackend import FakeBackend
-from tests.admin.site import DEADLINE_SECONDS, TOKENS, Site
-
-REPORT = {
-    "sequence": 7,
-    "observed_at": "2026-01-31T12:00:00.250Z",
-    "health": {"edge": "up"},
-    "sessions": {"edge": {"viewers": 3, "inputs": 0, "jobs": None}},
-    "applied_revision": 4,
-    "local_drains": ["edge"],
-}
-BODY = json.dumps(REPORT).encode()
-JSON = "Content-Type: application/json"
-
-
-def request(*fields: str, node: str = "edge-1", body: bytes = BODY, size: int | None = None) -> bytes:
-    """Return an agent's request."""
-    length = len(body) if size is None else size
-    lines = (f"POST /v1/nodes/{node}/report HTTP/1.1", "Host: 127.0.0.1", *fields, f"Content-Length: {length}", "", "")
-    return "\r\n".join(lines).encode() + body
-
+from tests.admin.site import TOKENS, Site
+from tests.admin.wire import BODY, JSON, request, wire
 
 # Each as an agent might send it, with what makes it another case.
 CASES: dict[str, bytes] = {
@@ -64,46 +45,15 @@ CASES: dict[str, bytes] = {
 }
 
 
-class Wire:
-    """A connection over which bytes go as they are."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    def send(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def drain(self) -> None:
-        await self._writer.drain()
-
-    async def answer(self) -> tuple[bytes, dict[str, str], bytes]:
-        """Read a response: its first line, its header without the date, and its body."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            head = await self._reader.readuntil(b"\r\n\r\n")
-            first, *fields = head[:-4].decode().split("\r\n")
-            header = dict(field.lower().split(": ", 1) for field in fields)
-            assert len(header) == len(fields)
-            assert header.pop("date").endswith(" gmt")
-            return first.encode(), header, await self._reader.readexactly(int(header["content-length"]))
-
-
-@asynccontextmanager
-async def wire(site: Site) -> AsyncIterator[Wire]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)
-    yield Wire(reader, writer)
-    writer.transport.abort()
-
-
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each request that came to the short way was answered there."""
     seen: list[bool] = []
     take = ReportLane.take
 
-    def noting(lane: ReportLane, data: bytes) -> tuple[bytes, int] | None:
-        found = take(lane, data)
-        if data:
+    def noting(lane: ReportLane, data: bytes, begin: int = 0) -> tuple[bytes, int] | None:
+        found = take(lane, data, begin)
+        if begin < len(data):
             seen.append(found is not None)
         return found
 
@@ -188,6 +138,26 @@ async def test_a_report_whose_body_does_not_come_is_not_answered_for_ever(
         assert (await connection.answer())[0] == b"HTTP/1.1 408 Request Timeout"
 
 
+async def test_a_fault_of_ours_is_answered_as_on_the_long_way(
+    site: Site, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered before it arrives, then comes a 500 rather than the end, and the connection goes on."""
+    take = backend.report
+
+    def failing(node: str, report: ReportRequest) -> DesiredState:
+        if node == "edge-2":
+            raise RuntimeError("a fault of ours")
+        return take(node, report)
+
+    monkeypatch.setattr(backend, "report", failing)
+    async with wire(site) as connection:
+        connection.send(CASES["plain"] + request(JSON, node="edge-2"))
+        got = [(await connection.answer())[0] for _ in range(2)]
+        connection.send(CASES["plain"])
+        got.append((await connection.answer())[0])
+    assert got == [b"HTTP/1.1 200 OK", b"HTTP/1.1 500 Internal Server Error", b"HTTP/1.1 200 OK"]
+
+
 # --- where a request ends ---------------------------------------------------------------------------------------
 
 
@@ -207,11 +177,23 @@ async def test_a_report_whose_body_does_not_come_is_not_answered_for_ever(
         (request(JSON, "Transfer-Encoding: chunked"), False),
         (request(JSON, "Expect: 100-continue"), False),
         (request(JSON, "Upgrade: websocket"), False),
+        (b"CONNECT / HTTP/1.1\r\nHost: localhost\r\n\r\n", False),
     ],
 )
 def test_the_end_of_a_request_is_known_only_where_it_is_simple(data: bytes, whole: bool) -> None:
     """One Content-Length or no body; anything else, and the rest of the connection is the long way's."""
-    assert is_whole(data) is whole
+    assert is_one_request(data) is whole
+
+
+async def test_nothing_behind_a_connect_request_is_taken_for_a_report(site: Site, backend: FakeBackend) -> None:
+    """Its content begins the next request, as aiohttp reads it: a GET with a body, and no report."""
+    content = b"GET /livez HTTP/1.1\r\nX-Rest: "
+    async with wire(site) as connection:
+        connection.send(b"CONNECT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+        assert (await connection.answer())[0] == b"HTTP/1.1 404 Not Found"
+        connection.send(CASES["plain"])
+        assert (await connection.answer())[0] == b"HTTP/1.1 400 Bad Request"
+    assert backend.reports == []
 
 
 @given(st.integers(0, len(CASES["plain"])))
