@@ -52,6 +52,9 @@ class MetricsSample:
         state_age_seconds: since the store was last heard.
         store_outages: how often the store went out of reach since the start.
         store_divergences: how often it was found to have lost writes.
+        checks: (type, result) → tries of active checks since the start.
+        check_targets: state (`up`, `down`, `unknown`) → targets of active checks.
+        check_lag_seconds: how late the last try began.
         worker_restarts: workers replaced since the start.
         reloads: result (`ok`, `failed`) → configuration reloads since the start.
     """
@@ -75,6 +78,9 @@ class MetricsSample:
     state_age_seconds: float
     store_outages: int = 0
     store_divergences: int = 0
+    checks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    check_targets: Mapping[str, int] = field(default_factory=dict)
+    check_lag_seconds: float = 0.0
     worker_restarts: int = 0
     reloads: Mapping[str, int] = field(default_factory=dict)
 
@@ -127,6 +133,7 @@ class _Exposed(Collector):
         yield from _events(sample)
         yield from _pools(sample)
         yield from _drains(sample)
+        yield from _checks(sample)
         yield from self._registry.collect()
 
 
@@ -178,6 +185,13 @@ def _drains(sample: MetricsSample) -> Iterator[Metric]:
     )
     yield _gauge("dnsd_drains_indefinite", "Drains without an expiry.", sample.drains_indefinite)
     yield _gauge("dnsd_drains_overdue", "Drains in force for longer than the warning age.", sample.drains_overdue)
+
+
+def _checks(sample: MetricsSample) -> Iterator[Metric]:
+    yield _counter("dnsd_checks", "Tries of active checks.", ("type", "result"), sample.checks.items())
+    targets = {(state,): count for state, count in sample.check_targets.items()}
+    yield _gauges("dnsd_check_targets", "What active checks try, by its state.", ("state",), targets.items())
+    yield _gauge("dnsd_check_lag_seconds", "How late the last try of a check began.", sample.check_lag_seconds)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

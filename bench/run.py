@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import cost, drain_sizes, fleet, large, latency, scaling
+from bench import cost, drain_sizes, fleet, large, latency, scaling, selection
 from bench.context import Context
 from bench.machine import measured
 from bench.owned import find_program
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Context], Section]] = {
     "drain": drain_sizes.run,
     "zones": large.run,
     "workers": scaling.run,
+    "router": selection.run,
 }
 
 

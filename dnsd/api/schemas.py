@@ -186,6 +186,7 @@ class RoleState(Answer):
 
     mode: ModeName
     health: HealthName
+    reason: str | None = Field(None, description="What the server's own checks have found; null: there are none.")
     serving: bool
     ramp: RampInfo | None = Field(None, description="Null: it has its full part in answers.")
 
@@ -208,6 +209,7 @@ class NodeInfo(Answer):
     names: list[str] = Field(description="Its per-node names.")
     reported_at: Instant | None = None
     local_drains: list[str] = Field([], description="Roles that it has drained by itself, as it last reported.")
+    left: bool = Field(False, description="Its agent's last report said that the agent was about to end.")
 
 
 class NodeOutcome(Answer):
@@ -235,6 +237,9 @@ class ReportRequest(Request):
     sessions: dict[str, SessionCounts] = {}
     applied_revision: int | None = Field(None, ge=0, le=MAX_INTEGER)
     local_drains: list[str] = []
+    leaving: bool | None = Field(
+        None, description="True: the agent's last one before an end that is meant, as for a restart."
+    )
 
 
 class DesiredState(Answer):
@@ -244,6 +249,9 @@ class DesiredState(Answer):
     revision: int
     accepted: bool = Field(description="False: its sequence was not higher than the last one's.")
     roles: dict[str, ModeName]
+    last_sequence: int | None = Field(
+        None, description="The highest sequence so far; an agent that has lost its own goes on from there."
+    )
 
 
 # --- progress ---------------------------------------------------------------------------------------------------

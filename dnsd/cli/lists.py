@@ -78,7 +78,11 @@ def nodes(connection: Connection) -> None:
     if connection.as_json:
         show_json(page)
         return
-    show_table(NODE_COLUMNS, [row for node in page.items for row in _node_rows(node)])
+    rows = [row for node in page.items for row in _node_rows(node)]
+    if any(row[-1] for row in rows):
+        show_table((*NODE_COLUMNS, Column("CHECKS")), rows)
+    else:
+        show_table(NODE_COLUMNS, [row[:-1] for row in rows])
 
 
 @click.command()
@@ -156,7 +160,7 @@ def _roles(roles: list[str]) -> str:
 def _node_rows(node: NodeInfo) -> list[tuple[str, ...]]:
     shared = (node.region or "", str(node.weight), ",".join(node.addresses))
     return [
-        (node.id, role, state.mode, state.health, _yes(state.serving) + _ramp(state.ramp), *shared)
+        (node.id, role, state.mode, state.health, _yes(state.serving) + _ramp(state.ramp), *shared, state.reason or "")
         for role, state in node.roles.items()
     ]
 

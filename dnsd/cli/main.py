@@ -9,10 +9,12 @@ from typing import Any, TextIO
 import click
 
 from dnsd import __version__
+from dnsd.cli.agent import agent
 from dnsd.cli.drain import drain, undrain
 from dnsd.cli.explain import explain
 from dnsd.cli.failures import JSON_KEY, ExitStatus, report
 from dnsd.cli.lists import consumers, drains, history, nodes, pools
+from dnsd.cli.router import router
 from dnsd.cli.serve import check, serve, token
 from dnsd.cli.status import status
 
@@ -59,7 +61,22 @@ def cli() -> None:
     """Run dnsd, and take nodes of its fleet out of DNS and back."""
 
 
-for command in (serve, check, token, nodes, pools, drains, consumers, history, drain, undrain, status, explain):
+for command in (
+    serve,
+    check,
+    token,
+    nodes,
+    pools,
+    drains,
+    consumers,
+    history,
+    drain,
+    undrain,
+    status,
+    explain,
+    agent,
+    router,
+):
     cli.add_command(command)
 
 

@@ -22,6 +22,7 @@ from dnsd.config.schema import (
     REPEATED_TABLES,
     SINGLE_TABLES,
     AdminSection,
+    CheckSection,
     CookiesSection,
     DohSection,
     DrainSection,
@@ -108,6 +109,7 @@ class Document:
     nodes: tuple[Entry[NodeSection], ...]
     node_records: tuple[Entry[NodeRecordSection], ...]
     pools: tuple[Entry[PoolSection], ...]
+    checks: tuple[Entry[CheckSection], ...]
 
 
 def parse_toml(path: FilePath) -> tuple[dict[str, Any], Findings]:
@@ -145,7 +147,7 @@ def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
     """Turn TOML tables into sections; what is wrong with their shape goes to the findings."""
     tables = {*SINGLE_TABLES, *REPEATED_TABLES}
     top = {key: value for key, value in data.items() if key not in tables}
-    reader = _Reader(data, findings)
+    reader = SectionReader(data, findings)
     admin = dict(reader.table("admin"))
     tokens = admin.pop("token", [])
     return Document(
@@ -166,10 +168,11 @@ def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
         nodes=reader.entries(NodeSection, data.get("node", []), ("node",)),
         node_records=reader.entries(NodeRecordSection, data.get("node_record", []), ("node_record",)),
         pools=reader.entries(PoolSection, data.get("pool", []), ("pool",)),
+        checks=reader.entries(CheckSection, data.get("check", []), ("check",)),
     )
 
 
-class _Reader:
+class SectionReader:
     """Validates the tables of a document one by one."""
 
     def __init__(self, data: Mapping[str, Any], findings: Findings) -> None:
@@ -177,6 +180,7 @@ class _Reader:
         self._findings = findings
 
     def table(self, name: str) -> dict[str, Any]:
+        """Return a table as it stands; an empty one where there is none."""
         value = self._data.get(name, {})
         if isinstance(value, dict):
             return value
@@ -200,6 +204,12 @@ class _Reader:
     def entry(
         self, model: type[SectionT], data: Mapping[str, Any], path: Path, *, known: Iterable[str] = ()
     ) -> Entry[SectionT]:
+        """Return the entry of one table.
+
+        Args:
+            path: where it stands.
+            known: keys that may stand in it beside the section's own, for a suggestion.
+        """
         try:
             return Entry(model.model_validate(data), path)
         except ValidationError as error:

@@ -57,9 +57,6 @@ def check_nodes(
         _check_ports(entry, findings)
         if entry.good("location"):
             _check_location(entry, findings)
-        if entry.good("monitor") and entry.section.monitor == "check":
-            message = 'the server\'s own checks are not available in this version: use "agent" or "none"'
-            findings.problem(entry.at("monitor"), "unsupported", message=message)
     return tuple(_node(entry, findings) for entry in entries)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.config.answering import check_answering
+from dnsd.config.checks import check_checks, warn_of_unchecked
 from dnsd.config.document import Document, Entry, parse_toml, read_document
 from dnsd.config.durations import check_duration
 from dnsd.config.endpoints import check_admin_listen, check_some_listen
@@ -107,6 +108,8 @@ def _check_fleet(document: Document, findings: Findings, *, folder: Path, starti
     whole = _by_id([node for node, entry in zip(made, document.nodes, strict=True) if not entry.faulty])
     targets = Templates(templates, declared=len(document.node_records))
     pools = check_pools(declared, findings, roles=roles, nodes=tuple(whole.values()), templates=targets)
+    checks = check_checks(document.checks, findings, roles=roles, nodes=tuple(whole.values()), folder=folder)
+    warn_of_unchecked(document.nodes, made, findings, checks=checks)
     owners = {*declared.by_owner, *(owner for template in templates for owner in template.owners)}
     fleet_names = frozenset(names.from_text(owner) for owner in owners)
     zones = read_declared(document.zones, findings, folder=folder, fleet_names=fleet_names, starting=starting)
@@ -117,6 +120,7 @@ def _check_fleet(document: Document, findings: Findings, *, folder: Path, starti
         "nodes": nodes,
         "node_records": tuple(template.spec for template in templates),
         "pools": pools,
+        "checks": checks,
     }
 
 

@@ -11,6 +11,7 @@ from dnsd.config.inventory import check_role
 from dnsd.config.locator import Path
 from dnsd.config.owner_names import absolute, qualified
 from dnsd.config.schema import PoolSection
+from dnsd.config.selectors import check_match, warn_of_labels
 from dnsd.config.services import Templates, check_reach, check_service
 from dnsd.config.zone_files import PoolName
 from dnsd.config.zone_names import Origin, ZoneNames, origin_of
@@ -19,7 +20,6 @@ from dnsd.model.node import Node
 from dnsd.model.pool import Floor, PoolSpec, WhenEmpty
 
 _FALLBACK = "pool:"
-_OWN_KEYS = ("region", "cluster")
 
 # More nodes than any fleet has are a slip of the pen. Unit: nodes.
 MAX_FLOOR = 1_000_000
@@ -102,7 +102,7 @@ def check_pools(
         spec = specs[owner] = _spec(owner, entry, findings, pools=pools, templates=templates)
         if not entry.faulty and nodes:
             _warn_of_size(spec, entry, findings, nodes=nodes)
-            _warn_of_labels(spec, entry, findings, nodes=nodes)
+            warn_of_labels(spec.match, entry, findings, nodes=nodes)
             check_reach(spec, entry, findings, nodes=nodes)
     for entry in pools.others:
         _spec("", entry, findings, pools=pools, templates=templates)
@@ -141,7 +141,7 @@ def _spec(
     when_empty, fallback = WhenEmpty.NODATA, None
     if entry.good("when_empty"):
         when_empty, fallback = _when_empty(entry, findings, pools=pools)
-    match = _match(entry, findings) if entry.good("match") else {}
+    match = check_match(entry, findings)
     floor = _floor(entry, findings) if entry.good("floor") else Floor()
     numbers = {name: getattr(section, name) for name in ("ttl", "max_answers") if entry.good(name)}
     return PoolSpec(
@@ -165,30 +165,6 @@ def _floor(entry: Entry[PoolSection], findings: Findings) -> Floor:
     except ValueError as error:
         findings.problem(entry.at("floor"), "bad-floor", message=str(error))
         return Floor()
-
-
-def _match(entry: Entry[PoolSection], findings: Findings) -> dict[str, str]:
-    """Return the selector with `labels = {…}` flattened into it."""
-    flat: dict[str, str] = {}
-    for key, value in entry.section.match.items():
-        if isinstance(value, str):
-            flat[key] = value
-        elif key != "labels" or not isinstance(value, dict):
-            message = 'should be text; a selector is such as { region = "eu", labels = { tier = "gold" } }'
-            findings.problem(entry.at("match", key), "wrong-type", message=message)
-    labels = entry.section.match.get("labels")
-    for key, value in labels.items() if isinstance(labels, dict) else ():
-        path = entry.at("match", "labels", key)
-        if not isinstance(value, str):
-            findings.problem(path, "wrong-type", message="should be text: the label's value")
-        elif key in _OWN_KEYS:
-            message = f'"{key}" in a selector is the node\'s own {key}, and never a label'
-            findings.problem(path, "bad-match", message=message)
-        elif key in flat:
-            findings.problem(path, "bad-match", message=f'the selector names "{key}" twice')
-        else:
-            flat[key] = value
-    return flat
 
 
 def _when_empty(entry: Entry[PoolSection], findings: Findings, *, pools: DeclaredPools) -> tuple[WhenEmpty, str | None]:
@@ -233,12 +209,3 @@ def _warn_of_size(spec: PoolSpec, entry: Entry[PoolSection], findings: Findings,
     elif spec.floor.share is None and spec.floor.count > size:
         message = f"the floor is {spec.floor.count}, and only {size} configured nodes are in the pool"
         findings.warning(entry.at("floor"), "floor-out-of-reach", message=message)
-
-
-def _warn_of_labels(spec: PoolSpec, entry: Entry[PoolSection], findings: Findings, *, nodes: Sequence[Node]) -> None:
-    known = sorted({*_OWN_KEYS, *(key for node in nodes for key in node.labels)})
-    for key in spec.match:
-        if key not in known:
-            path = entry.at("match", key) if key in entry.section.match else entry.at("match", "labels", key)
-            message = f'no configured node has a label "{key}"{suggestion(key, known=known)}'
-            findings.warning(path, "unknown-label", message=message)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
+from dnsd.model.check import DEFAULT_FALL, DEFAULT_RISE
 from dnsd.model.node import DEFAULT_WEIGHT, MAX_PORT, MAX_PRIORITY, MAX_WEIGHT
 from dnsd.model.pool import (
     DEFAULT_MAX_ANSWERS,
@@ -38,6 +39,7 @@ MAX_MAX_ANSWERS = 2_000
 
 
 # Figures above these are slips of the pen. Unit: answers per second; queries.
+MAX_IN_A_ROW = 100  # results of a check before its verdict changes
 MAX_PER_SECOND = 10_000_000
 MAX_QUERIES_PER_CONNECTION = 1_000_000_000
 
@@ -46,6 +48,14 @@ def _count_or_text(value: object) -> object:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise ValueError('should be a count such as 2 or a share such as "50%"')
+
+
+def _text_or_list(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return [value]
+    if isinstance(value, list):
+        return value
+    raise ValueError('should be a status or a range such as "200-399", or a list of them')
 
 
 def _duration_text(value: object) -> object:
@@ -231,6 +241,28 @@ class PoolSection(Section):
     no_default_alpn: bool = False
 
 
+class CheckSection(Section):
+    """`[[check]]`."""
+
+    roles: list[str]
+    match: dict[str, Any] = {}
+    type: Literal["tcp", "http", "https"]
+    port: Port | None = None
+    addresses: Literal["all", "ipv4", "ipv6"] = "all"
+    interval: Duration = "5s"
+    timeout: Duration | None = None
+    rise: int = Field(DEFAULT_RISE, ge=1, le=MAX_IN_A_ROW)
+    fall: int = Field(DEFAULT_FALL, ge=1, le=MAX_IN_A_ROW)
+    jitter: int = Field(10, ge=0, le=50)
+    path: str = "/"
+    host: str | None = None
+    method: Literal["GET", "HEAD"] = "GET"
+    status: Annotated[Any, BeforeValidator(_text_or_list)] = "200-399"
+    body: str | None = None
+    tls_verify: bool = True
+    ca: str | None = None
+
+
 class TopSection(Section):
     """The keys above all tables."""
 
@@ -257,4 +289,5 @@ REPEATED_TABLES: dict[str, type[Section]] = {
     "node": NodeSection,
     "node_record": NodeRecordSection,
     "pool": PoolSection,
+    "check": CheckSection,
 }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Zone
+from dnsd.model.check import CheckSpec
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
 from dnsd.transports.limits import TcpLimits
@@ -78,6 +79,7 @@ class Settings:
         warn_after_seconds: the age at which a drain is overdue.
         min_replicas: how many replicas of the store must have a write before it is acknowledged.
         policy: how to answer, whatever is asked for.
+        checks: what the server itself tries at nodes.
         tcp: what TCP clients may take of each worker.
         tls_listen, https_listen: where DNS is answered over TLS and over HTTPS.
         https_path: where queries are taken there.
@@ -103,6 +105,7 @@ class Settings:
     node_records: tuple[NodeRecordSpec, ...]
     pools: tuple[PoolSpec, ...]
     warn_after_seconds: float = 86_400.0
+    checks: tuple[CheckSpec, ...] = ()
     min_replicas: int = 0
     policy: AnswerPolicy = DEFAULT_POLICY
     tcp: TcpLimits = field(default_factory=TcpLimits)

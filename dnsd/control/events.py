@@ -33,17 +33,25 @@ class EventHub:
         self._listeners: set[asyncio.Queue[Event | None]] = set()
         self._closed = False
 
-    def publish(self, event: Event) -> None:
-        """Hand out an event; never waits."""
-        if len(self._kept) == EVENTS_KEPT and self._kept[0].revision is not None:
-            self._since = self._kept[0].revision
-        self._kept.append(event)
+    def publish(self, event: Event, *, kept: bool = True) -> None:
+        """Hand out an event; never waits.
+
+        Args:
+            kept: whoever resumes after a lost connection gets it as well.
+        """
+        if kept:
+            self._keep(event)
         for queue in tuple(self._listeners):
             if queue.qsize() >= LISTENER_BACKLOG:
                 self._listeners.discard(queue)
                 queue.put_nowait(None)
             else:
                 queue.put_nowait(event)
+
+    def _keep(self, event: Event) -> None:
+        if len(self._kept) == EVENTS_KEPT and self._kept[0].revision is not None:
+            self._since = self._kept[0].revision
+        self._kept.append(event)
 
     async def listen(self, *, after: int | None) -> AsyncIterator[Event]:
         """Yield events as they come, until the hub closes or the listener falls behind.

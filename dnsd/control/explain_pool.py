@@ -202,23 +202,40 @@ class PoolReader:
                 yield f"to be drained by {drain.holder} ({drain.mode.text}) in {start}, {end}: {drain.reason}"
 
     def _health_reasons(self, member: Member, role: str) -> Iterator[str]:
-        report = self.fleet.reports.get(member.node.id)
         if member.node.monitor is Monitor.NONE:
             yield 'taken as up: nothing watches it (monitor = "none")'
             return
+        yield from self._check_reasons(member.node, role)
+        if member.node.monitor.reports:
+            yield from self._report_reasons(member, role)
+
+    def _check_reasons(self, node: Node, role: str) -> Iterator[str]:
+        checked = self.fleet.checks_of(node.id).get(role)
+        if checked is None and node.monitor is Monitor.CHECK:
+            yield "not known to be up: its checks have not begun"
+        elif checked is not None and checked.health is Health.UNKNOWN:
+            known = "its reports count alone so far" if node.monitor.reports else "not known to be up"
+            yield f"{known}: {checked.text}"
+        elif checked is not None:
+            yield f"{checked.health.value} by the server's own checks: {checked.text}"
+
+    def _report_reasons(self, member: Member, role: str) -> Iterator[str]:
+        report = self.fleet.reports.get(member.node.id)
         if report is None:
             yield "not known to be up: it has never reported"
             return
+        health = self.fleet.reported_health_of(member.node, role, now=self.now)
         age = format_duration(max(0.0, self.now - report.received_at))
-        if member.health is Health.STALE:
+        if health is Health.STALE:
             limit = format_duration(self.fleet.spec.stale_after_seconds)
-            yield f"not known to be up: its last report is {age} old, and one says nothing after {limit}"
-        elif member.health is Health.UNKNOWN:
+            left = ", with which its agent left as it said" if report.leaving else ""
+            yield f"not known to be up: its last report is {age} old{left}, and one says nothing after {limit}"
+        elif health is Health.UNKNOWN:
             yield f"not known to be up: its report of {age} ago says nothing of the role {role}"
         elif not report.fresh(self.now, stale_after=self.fleet.spec.stale_after_seconds):
-            yield f"{member.health.value} by its report of {age} ago, which holds while the store is out of reach"
+            yield f"{health.value} by its report of {age} ago, which holds while the store is out of reach"
         else:
-            yield f"{member.health.value} by its report of {age} ago"
+            yield f"{health.value} by its report of {age} ago"
 
     # --- the floor ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from dnsd.api.schemas import DesiredState, NodeOutcome, NodeRequest, ReportRequest
 from dnsd.config.settings import Settings
+from dnsd.control.absence import tell_absence
 from dnsd.control.actor import Actor
 from dnsd.control.publisher import Publisher
 from dnsd.control.roles import require_known
@@ -60,6 +61,7 @@ class Inventory:
         self._settings = settings
         self._health = health
         self._clock = clock
+        self._since = clock()
         self._unkept: dict[str, Report] = {}
         self._configured_told = False
 
@@ -149,11 +151,19 @@ class Inventory:
                 },
                 applied_revision=request.applied_revision,
                 local_drains=tuple(request.local_drains),
+                leaving=bool(request.leaving),
             )
+            tell_absence(report, last, since=self._since, stale_after=fleet.spec.stale_after_seconds)
             self._publisher.report(report)
             self._unkept[key] = report
         modes = {role: MODE_NAMES[fleet.mode_of(key, role, now=now)] for role in node.roles}
-        return DesiredState(node=key, revision=fleet.revision, accepted=accepted, roles=modes)
+        return DesiredState(
+            node=key,
+            revision=fleet.revision,
+            accepted=accepted,
+            roles=modes,
+            last_sequence=request.sequence if last is None else max(last.sequence, request.sequence),
+        )
 
     async def run(self) -> None:
         """Keep reports in the store until cancelled, so that other servers and a restarted one know them."""
@@ -229,8 +239,6 @@ def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Nod
         require_known(role, roles, field="roles")
     if not request.addresses:
         raise InvalidRequest("a node has at least one address", field="addresses")
-    if request.monitor == Monitor.CHECK.value:
-        raise InvalidRequest("this version has no active checks: use agent or none", field="monitor")
     _check_sizes(request)
     for role in request.ports:
         if role not in request.roles:

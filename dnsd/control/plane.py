@@ -34,6 +34,7 @@ from dnsd.api.schemas import (
 )
 from dnsd.config.settings import Settings
 from dnsd.control.actor import Actor
+from dnsd.control.checks.checking import Checks
 from dnsd.control.consumers import Consumers
 from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
@@ -61,8 +62,15 @@ from dnsd.stores.base import MAX_HISTORY_PAGE, DrainStore
 log = logging.getLogger(__name__)
 
 
-def build_fleet(settings: Settings, state: FleetState, *, now: float, hold: Hold = NO_HOLD) -> Fleet:
-    """Return the fleet that a configuration and a store's state make together."""
+def build_fleet(
+    settings: Settings, state: FleetState, *, now: float, hold: Hold = NO_HOLD, before: Fleet | None = None
+) -> Fleet:
+    """Return the fleet that a configuration and a store's state make together.
+
+    Args:
+        before: the one in whose place it comes, for what checks have found.
+    """
+    checked = None if before is None else before.checked_nodes
     spec = FleetSpec(
         zones=settings.zones,
         pools=settings.pools,
@@ -70,7 +78,7 @@ def build_fleet(settings: Settings, state: FleetState, *, now: float, hold: Hold
         stale_after_seconds=settings.stale_after_seconds,
     )
     with _without_collector():
-        fleet = Fleet(spec, _configured(settings), state, now=now, hold=hold)
+        fleet = Fleet(spec, _configured(settings), state, now=now, hold=hold, checked=checked)
     for name, reason in fleet.clashes.items():
         log.warning("a registered node goes without its name %s: %s", name, reason)
     return fleet
@@ -146,6 +154,8 @@ class ControlPlane:
         self._drains = DrainService(
             self._writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
         )
+        self.checks = Checks(self.publisher, specs=lambda: self.settings.checks)
+        self.publisher.on_nodes = self.checks.follow
         self._inventory = Inventory(
             self._writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
         )
@@ -193,6 +203,8 @@ class ControlPlane:
             self._consumers.run(),
             self._inventory.run(),
             self._inventory.follow_reports(),
+            self.checks.run(),
+            self.publisher.health_news.run(),
             *(() if self._keeper is None else (self._keeper.run(),)),
         )
         async with asyncio.TaskGroup() as group:
@@ -214,7 +226,7 @@ class ControlPlane:
         The state is the one that is published, so that it works while the store is down.
         """
         present = self.publisher.fleet
-        fleet = build_fleet(settings, present.state, now=self.clock(), hold=present.hold)
+        fleet = build_fleet(settings, present.state, now=self.clock(), hold=present.hold, before=present)
         self.settings = settings
         self._configure_workers()
         self.publisher.replace(fleet)
@@ -228,7 +240,8 @@ class ControlPlane:
             kept = reports.get(node)
             if kept is None or kept.received_at < report.received_at:
                 reports[node] = report
-        return build_fleet(self.settings, replace(state, reports=reports), now=self.clock(), hold=present.hold)
+        state = replace(state, reports=reports)
+        return build_fleet(self.settings, state, now=self.clock(), hold=present.hold, before=present)
 
     def _store_reached(self, readable: bool) -> None:
         self.publisher.store_reached(readable=readable)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from dnsd.api.schemas import Event
 from dnsd.control.answerlog import AnswerLog
 from dnsd.control.events import EventHub
+from dnsd.control.healthnews import HealthNews
 from dnsd.control.progress import DepartureLog
 from dnsd.core.fleet import Fleet
 from dnsd.core.fleet_change import OverlayChange, Withdrawal
 from dnsd.core.records import Delta, Snapshot, Zone
+from dnsd.model.check import Checked
 from dnsd.model.drain import Drain
 from dnsd.model.report import Report
 from dnsd.model.state import ChangeRecord, Entity
@@ -51,6 +53,9 @@ class Publisher:
         clock: gives the present instant.
         steady: gives seconds on a clock that nobody sets.
         observe_propagation: told of each change's seconds from accepted to applied by all workers.
+
+    Attributes:
+        on_nodes: told of the nodes that have come, changed or gone; of None where any may have.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class Publisher:
         self.generation = 1
         self.departures = DepartureLog(clock=clock, steady=steady)
         self.applied_at = clock()
+        self.on_nodes: Callable[[Collection[str] | None], None] = lambda nodes: None
+        self.health_news = HealthNews(events, fleet=lambda: self.fleet, clock=clock)
         self._workers = workers
         self._events = events
         self._clock = clock
@@ -102,6 +109,13 @@ class Publisher:
             self._last_change_of[record.change.node] = record.revision
             self._events.publish(_event_of(record, ramps=ramps))
         self._tell(change)
+        nodes = {record.change.key for record in fresh if record.change.entity is Entity.NODE}
+        if nodes:
+            self.on_nodes(nodes)
+
+    def checked(self, results: Mapping[str, Mapping[str, Checked]]) -> None:
+        """Take what checks have found, by node and role; nothing is published where it changes no answer."""
+        self._publish_if_needed(self.fleet.checked(results, now=self._clock()))
 
     def report(self, report: Report) -> None:
         """Take a node's report; nothing is published where it changes no answer."""
@@ -131,6 +145,7 @@ class Publisher:
         put = {name: node for name, node in fleet.overlay.items() if before.overlay.get(name) != node}
         change = OverlayChange(put=put, removed=set(removed), withdrawn=_no_longer_named(before, fleet))
         self._publish(change, zones_before=before.spec.zones)
+        self.on_nodes(None)
 
     def _publish_if_needed(self, change: OverlayChange) -> None:
         if not change.empty:
@@ -139,6 +154,7 @@ class Publisher:
 
     def _tell(self, change: OverlayChange) -> None:
         """Tell of what comes about without a revision."""
+        self.health_news.note(change.health)
         for drain in change.started:
             self._events.publish(
                 Event(revision=None, at=self._clock(), type="drain-started", node=drain.node, detail=drain.to_json())

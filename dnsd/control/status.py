@@ -16,7 +16,7 @@ from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, drain_infos, node_of, ramp_info
 from dnsd.model.drain import Drain, Mode
-from dnsd.model.node import Monitor, Node
+from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.times import format_duration
 
@@ -47,10 +47,9 @@ class StatusReader:
         own = (f"{role}: {each}" for role, state in roles.items() for each in state.blockers[len(common) :])
         blockers = [*common, *own, *self._of_former_roles(node)]
         caveats = []
-        if node.monitor is Monitor.NONE:
-            caveats.append(
-                f'sessions on {node.id} are not known (monitor = "none"): safe_to_stop rests on DNS and routers alone'
-            )
+        if not node.monitor.reports:
+            how = f'monitor = "{node.monitor.value}"'
+            caveats.append(f"sessions on {node.id} are not known ({how}): safe_to_stop rests on DNS and routers alone")
         caveats += self._of_ends(node, now)
         return NodeStatus(
             node=node.id,
@@ -66,7 +65,7 @@ class StatusReader:
         mode = fleet.mode_of(node.id, role, now=now)
         drains = [drain for drain in fleet.drains_of(node.id) if drain.covers(role) and not drain.expired(now)]
         revision = max([self.publisher.last_change_of(node.id), *(drain.revision for drain in drains)])
-        report = None if node.monitor is Monitor.NONE else fleet.reports.get(node.id)
+        report = fleet.reports.get(node.id) if node.monitor.reports else None
         applied, pending = self._progress(revision, report, now)
         naming = fleet.named_by(node.id, role)
         departure = self._departure(node, role, naming, revision, now)
@@ -76,11 +75,7 @@ class StatusReader:
             *(["not drained"] if mode is Mode.NORMAL else []),
             *self._of_consumers(revision, pending),
             *_of_dns(departure, naming),
-            *(
-                ()
-                if node.monitor is Monitor.NONE
-                else _of_sessions(sessions, report, _left_at(departure, drains, now), now)
-            ),
+            *(_of_sessions(sessions, report, _left_at(departure, drains, now), now) if node.monitor.reports else ()),
         ]
         return RoleStatus(
             mode=MODE_NAMES[mode],

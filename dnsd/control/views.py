@@ -11,7 +11,7 @@ import dns.rdatatype
 from dnsd.api.schemas import DrainInfo, HistoryInfo, ModeName, NodeInfo, PoolInfo, PoolMember, RampInfo, RoleState
 from dnsd.core.fleet import Fleet
 from dnsd.core.names import from_text
-from dnsd.core.selection import Selection, holds_floor
+from dnsd.core.selection import Member, Selection, holds_floor
 from dnsd.core.services import TYPES
 from dnsd.errors import UnknownNode, UnknownPool
 from dnsd.model.drain import Drain, Mode, ramp_of
@@ -46,7 +46,14 @@ def node_info(fleet: Fleet, node: Node, *, now: float) -> NodeInfo:
         health = fleet.health_of(node, role, now=now)
         serving = mode is Mode.NORMAL and health.serves and node.weight > 0
         ramp = ramp_info(fleet.orders_of(node.id), role=role, now=now)
-        roles[role] = RoleState(mode=MODE_NAMES[mode], health=health.value, serving=serving, ramp=ramp)
+        checked = fleet.checks_of(node.id).get(role)
+        roles[role] = RoleState(
+            mode=MODE_NAMES[mode],
+            health=health.value,
+            reason=None if checked is None else checked.text,
+            serving=serving,
+            ramp=ramp,
+        )
     report = fleet.reports.get(node.id)
     return NodeInfo(
         id=node.id,
@@ -64,6 +71,7 @@ def node_info(fleet: Fleet, node: Node, *, now: float) -> NodeInfo:
         names=list(fleet.names_of(node.id)),
         reported_at=report.received_at if report else None,
         local_drains=list(report.local_drains) if report else [],
+        left=report.leaving if report else False,
     )
 
 
@@ -150,12 +158,20 @@ def pool_info(fleet: Fleet, pool: PoolSpec, *, now: float) -> PoolInfo:
                 mode=MODE_NAMES[member.mode],
                 health=member.health.value,
                 serving=member.serving,
-                reasons=list(member.reasons),
+                reasons=_reasons(fleet, pool, member),
                 ramp=ramp_info(fleet.orders_of(member.node.id), role=pool.role, now=now),
             )
             for member in members
         ],
     )
+
+
+def _reasons(fleet: Fleet, pool: PoolSpec, member: Member) -> list[str]:
+    """Return why a member does not serve, with what checks have found where that is why."""
+    checked = fleet.checks_of(member.node.id).get(pool.role)
+    if member.health.serves or checked is None or checked.health is not member.health:
+        return list(member.reasons)
+    return [*member.reasons, checked.text]
 
 
 def _answers(fleet: Fleet, pool: PoolSpec, selection: Selection) -> list[str]:

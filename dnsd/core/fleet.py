@@ -21,8 +21,9 @@ from dnsd.core.names import from_text, to_text
 from dnsd.core.pool_index import PoolIndex
 from dnsd.core.records import Overlay, Zone
 from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, select
+from dnsd.model.check import Checked
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
-from dnsd.model.node import Monitor, Node
+from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
 from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of
 from dnsd.model.state import Change, ChangeRecord, Entity, FleetState
@@ -33,6 +34,7 @@ CLOCK_SLACK_SECONDS = 1.0
 NEVER = float("inf")
 NO_HOLD = Hold()
 NO_ORDERS: Mapping[DrainKey, Drain] = {}
+NOT_CHECKED: Mapping[str, Checked] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Fleet:
         state: a store's consistent cut.
         now: instant.
         hold: whether and when freshness stood still.
+        checked: what the server's own checks have found, by node and role.
 
     Attributes:
         opening: what the making of it has to tell: who stays out although its drain has ended.
@@ -71,6 +74,7 @@ class Fleet:
         *,
         now: float,
         hold: Hold = NO_HOLD,
+        checked: Mapping[str, Mapping[str, Checked]] | None = None,
     ) -> None:
         self.spec = spec
         self.hold = hold
@@ -82,6 +86,7 @@ class Fleet:
         self.pools: dict[str, PoolSpec] = {pool.owner: pool for pool in spec.pools}
         self._configured = dict(configured)
         self._registered = dict(state.nodes)
+        self._checked = dict(checked or {})
         self._drains: dict[str, dict[DrainKey, Drain]] = {}
         self._expiring: list[tuple[float, DrainKey]] = []
         for drain in state.drains.values():
@@ -157,14 +162,31 @@ class Fleet:
         return Mode.NORMAL if orders is None else effective_mode(orders.values(), role=role, now=now)
 
     def health_of(self, node: Node, role: str, *, now: float) -> Health:
-        """Return what is known of a node's health in a role."""
+        """Return what is known of a node's health in a role, by its reports and by checks: the worse counts."""
+        checked = self._checked.get(node.id, NOT_CHECKED).get(role)
+        return self._health_of(node, role, None if checked is None else checked.health, now)
+
+    def reported_health_of(self, node: Node, role: str, *, now: float) -> Health:
+        """Return what reports alone say of it."""
+        return self._health_of(node, role, None, now)
+
+    def _health_of(self, node: Node, role: str, checked: Health | None, now: float) -> Health:
         stale_after = self.spec.stale_after_seconds
         report = self.reports.get(node.id)
         if report is not None:
             # Decided by the same instant that the next transition is noted for.
             fresh = now < self.hold.stale_at(report, stale_after=stale_after)
             now = report.received_at if fresh else float("inf")
-        return health_of(node, role, report, now=now, stale_after=stale_after)
+        return health_of(node, role, report, now=now, stale_after=stale_after, checked=checked)
+
+    def checks_of(self, node: str) -> Mapping[str, Checked]:
+        """Return what the server's own checks have found of a node, by role."""
+        return self._checked.get(node, NOT_CHECKED)
+
+    @property
+    def checked_nodes(self) -> Mapping[str, Mapping[str, Checked]]:
+        """What they have found of every node; for the fleet that follows this one."""
+        return self._checked
 
     def members_of(self, owner: str) -> tuple[Member, ...]:
         """Return every node that a pool matches, in the order of their ids."""
@@ -294,6 +316,20 @@ class Fleet:
         self._refresh(report.node, now, change, dirty)
         return self._finish(dirty, change)
 
+    def checked(self, results: Mapping[str, Mapping[str, Checked]], *, now: float) -> OverlayChange:
+        """Take what checks have found of nodes, all of their roles each; an empty one: it is not checked any more."""
+        change = OverlayChange()
+        dirty: set[str] = set()
+        for key, found in results.items():
+            before = self._checked.pop(key, NOT_CHECKED)
+            if key not in self.nodes:
+                continue
+            if found:
+                self._checked[key] = found
+            if {role: each.health for role, each in found.items()} != {r: each.health for r, each in before.items()}:
+                self._refresh(key, now, change, dirty)
+        return self._finish(dirty, change)
+
     def tick(self, *, now: float) -> OverlayChange:
         """Take what the time alone has changed up to `now`; it may also have been set back."""
         change = OverlayChange()
@@ -356,6 +392,7 @@ class Fleet:
         self._names.release(key, change)
         if node is None:
             self.nodes.pop(key, None)
+            self._checked.pop(key, None)
             self._folded.get(key.lower(), set()).discard(key)
             return
         self.nodes[key] = node
@@ -381,6 +418,8 @@ class Fleet:
             if was != member:
                 members[key] = member
                 dirty.add(pool.owner)
+                if was is not None and was.health is not member.health:
+                    change.health.setdefault((key, pool.role), was.health)
                 returns = member.mode is Mode.NORMAL and self._was_drained(was, orders, pool.role, now)
                 if returns and not member.health.serves:
                     change.kept_out[key, pool.role] = member.health
@@ -417,7 +456,7 @@ class Fleet:
             default=NEVER,
         )
         report = self.reports.get(node.id)
-        if report is not None and node.monitor is not Monitor.NONE:
+        if report is not None and node.monitor.reports:
             stale_at = self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
             if stale_at == NEVER:
                 self._halted.add(node.id)

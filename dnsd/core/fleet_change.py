@@ -35,6 +35,7 @@ class OverlayChange:
         withdrawn: nodes that pools stopped naming.
         kept_out: (node, role) whose last drain ended, and that stay out of the pools because they are not known to
             be up.
+        health: (node, role) whose health became another one, with the one that it had; of those that are in a pool.
         started: scheduled drains whose time has come.
         pools: owners of the pools that were compiled.
     """
@@ -43,6 +44,7 @@ class OverlayChange:
     removed: set[bytes] = field(default_factory=set)
     withdrawn: list[Withdrawal] = field(default_factory=list)
     kept_out: dict[tuple[str, str], Health] = field(default_factory=dict)
+    health: dict[tuple[str, str], Health] = field(default_factory=dict)
     started: list[Drain] = field(default_factory=list)
     pools: list[str] = field(default_factory=list)
 

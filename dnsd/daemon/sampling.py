@@ -38,6 +38,9 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         state_age_seconds=max(0.0, now - plane.store_health.seen_at),
         store_outages=plane.store_health.outages,
         store_divergences=plane.store_health.divergences,
+        checks=dict(plane.checks.counts),
+        check_targets=plane.checks.states(),
+        check_lag_seconds=plane.checks.lag_seconds,
         worker_restarts=plane.workers.restarts,
         reloads=reloads,
     )

@@ -28,7 +28,12 @@ class Monitor(enum.Enum):
 
     NONE = "none"  # taken as healthy; sessions are not known
     AGENT = "agent"  # from its agent's reports
-    CHECK = "check"  # from the server's own checks
+    CHECK = "check"  # from the server's own checks; sessions are not known
+
+    @property
+    def reports(self) -> bool:
+        """Say whether an agent tells of it: health, and sessions."""
+        return self is Monitor.AGENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

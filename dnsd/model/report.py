@@ -40,6 +40,7 @@ class Report:
         sessions: role → kind (viewers, inputs, jobs) → count; None: the agent could not count.
         applied_revision: the drain revision that the agent has applied; None: it applies none.
         local_drains: roles that the node has drained on its own behalf.
+        leaving: the agent ends on purpose after it, as for a restart: silence that follows is no crash.
     """
 
     node: str
@@ -50,6 +51,7 @@ class Report:
     sessions: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     applied_revision: int | None = None
     local_drains: tuple[str, ...] = ()
+    leaving: bool = False
 
     def fresh(self, now: float, *, stale_after: float) -> bool:
         """Say whether it still speaks of now; `stale_after` in seconds."""
@@ -66,6 +68,7 @@ class Report:
             "sessions": {role: dict(kinds) for role, kinds in self.sessions.items()},
             "applied_revision": self.applied_revision,
             "local_drains": list(self.local_drains),
+            **({"leaving": True} if self.leaving else {}),
         }
 
     @classmethod
@@ -80,13 +83,30 @@ class Report:
             sessions={role: dict(kinds) for role, kinds in data["sessions"].items()},
             applied_revision=data.get("applied_revision"),
             local_drains=tuple(data.get("local_drains", ())),
+            leaving=data.get("leaving", False),
         )
 
 
-def health_of(node: Node, role: str, report: Report | None, *, now: float, stale_after: float) -> Health:
-    """Return the health of a node in a role as known at `now`."""
+def health_of(
+    node: Node, role: str, report: Report | None, *, now: float, stale_after: float, checked: Health | None = None
+) -> Health:
+    """Return the health of a node in a role as known at `now`.
+
+    Where an agent reports and checks are made as well, the worse counts; a check that knows nothing yet is not worse.
+
+    Args:
+        checked: what the server's own checks have found; None: nothing, or there are none.
+    """
     if node.monitor is Monitor.NONE:
         return Health.UP
+    if node.monitor is Monitor.CHECK:
+        return Health.UNKNOWN if checked is None else checked
+    if checked is Health.DOWN:
+        return Health.DOWN
+    return _reported(role, report, now=now, stale_after=stale_after)
+
+
+def _reported(role: str, report: Report | None, *, now: float, stale_after: float) -> Health:
     if report is None:
         return Health.UNKNOWN
     if not report.fresh(now, stale_after=stale_after):

@@ -185,12 +185,15 @@ class DrainStore(Protocol):
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Tell programs that read the store which nodes a server's configuration declares; the last word counts.
 
-        A store that none but dnsd reads has nobody to tell. dnsd itself never reads it back.
+        A store that none but dnsd reads has nobody to tell. A dnsd server never reads it back.
 
         Args:
             server: the id of the server that tells it.
             at: instant.
         """
+
+    async def configured(self) -> tuple[Node, ...]:
+        """Return the nodes that `tell_configured` told last, for a router; none, where the store tells nobody."""
 
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself: its last word, even where it has applied less than before.

@@ -211,6 +211,10 @@ class SqliteStore:
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Nobody but dnsd reads this store."""
 
+    async def configured(self) -> tuple[Node, ...]:
+        """Nobody is told of them."""
+        return ()
+
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself; say whether it was known."""
         return await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))

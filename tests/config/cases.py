@@ -160,7 +160,6 @@ NODES: list[Case] = [
     (_NODE + "location = [91, 0]\n", [("bad-location", 9, "node[0].location")]),
     (_NODE + "location = [1]\n", [("bad-location", 9, "node[0].location")]),
     (_NODE + "location = [nan, 0]\n", [("bad-location", 9, "node[0].location")]),
-    (_NODE + 'monitor = "check"\n', [("unsupported", 9, "node[0].monitor")]),
     (_RECORD.replace("id", "ip"), [("template-unknown-field", 6, "node_record[0].name")]),
     (_RECORD.replace("{id}", "x"), [("template-without-field", 6, "node_record[0].name")]),
     (_RECORD.replace("{id}", "{id}}"), [("bad-name", 6, "node_record[0].name")]),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
-from dnsd.api.schemas import NodeRequest
+from dnsd.api.schemas import NodeRequest, ReportRequest
 from dnsd.errors import InvalidRequest, NodeConflict, UnknownNode
 from dnsd.model.node import Monitor
 from dnsd.model.state import Action
@@ -60,7 +61,6 @@ async def test_a_name_that_belongs_to_something_else_is_a_conflict(name: str, wo
         ({"location": [1.0]}, "location"),
         ({"labels": {"x" * 256: "y"}}, "labels"),
         ({"labels": {str(number): "y" for number in range(65)}}, "labels"),
-        ({"monitor": "check"}, "monitor"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_with_its_field(fields: dict[str, Any], field: str) -> None:
@@ -96,6 +96,37 @@ async def test_an_older_report_is_dropped_and_changes_nothing() -> None:
         False,
     ]
     assert site.plane.node("n").roles["edge"].health == "up"
+
+
+async def test_a_dropped_report_is_told_the_last_sequence() -> None:
+    """An agent that has lost its own can go on from there."""
+    site = await site_of()
+    await site.register("n")
+    request = {"observed_at": 1.0, "health": {"edge": "up"}}
+    answers = [site.plane.report("n", ReportRequest(sequence=sequence, **request)) for sequence in (7, 5)]  # type: ignore[arg-type]
+    assert [(each.accepted, each.last_sequence) for each in answers] == [(True, 7), (False, 7)]
+
+
+async def test_an_end_that_was_announced_is_told_from_a_silence(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says how an agent went and came, once for each time, and the node shows that it has left."""
+    caplog.set_level(logging.INFO, logger="dnsd.control.absence")
+    site = await site_of()
+    await site.register("n")
+    await site.report("n", sequence=1)
+    site.clock.advance(5)
+    await site.report("n", sequence=2)
+    await site.report("n", sequence=3, leaving=True)
+    assert site.plane.node("n").left
+    site.clock.advance(7)
+    await site.report("n", sequence=4)
+    assert not site.plane.node("n").left
+    site.clock.advance(60)
+    await site.report("n", sequence=5)
+    assert caplog.messages == [
+        "n: its agent leaves, as it says",
+        "n: its agent is back after 7s",
+        "n: its agent is heard again after 1m of silence that it had not announced",
+    ]
 
 
 async def test_a_report_changes_no_mode_and_answers_the_desired_one() -> None:

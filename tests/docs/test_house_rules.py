@@ -42,6 +42,8 @@ SAMPLE = MetricsSample(
     store_up=True,
     state_age_seconds=0.0,
     reloads={"ok": 1},
+    checks={("tcp", "ok"): 1},
+    check_targets={"up": 1},
 )
 
 

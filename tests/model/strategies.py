@@ -60,6 +60,7 @@ reports = st.builds(
     sessions=st.dictionaries(roles, _counts),
     applied_revision=st.none() | revisions,
     local_drains=st.lists(roles, unique=True).map(tuple),
+    leaving=st.booleans(),
 )
 
 entries = st.builds(

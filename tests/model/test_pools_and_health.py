@@ -102,7 +102,6 @@ REPORT = Report(
 )
 
 
-@pytest.mark.parametrize("monitor", [Monitor.AGENT, Monitor.CHECK])
 @pytest.mark.parametrize(
     ("report", "role", "health"),
     [
@@ -116,9 +115,9 @@ REPORT = Report(
         (dataclasses.replace(REPORT, observed_at=0.0), "edge", Health.UP),
     ],
 )
-def test_health_is_what_a_fresh_report_says(monitor: Monitor, report: Report | None, role: str, health: Health) -> None:
+def test_health_is_what_a_fresh_report_says(report: Report | None, role: str, health: Health) -> None:
     """No report or no word on the role is unknown; an old report is stale whatever it says; only up serves."""
-    node = dataclasses.replace(NODE, monitor=monitor)
+    node = dataclasses.replace(NODE, monitor=Monitor.AGENT)
     found = health_of(node, role, report, now=NOW, stale_after=STALE_AFTER)
     assert found is health
     assert found.serves is (health is Health.UP)
@@ -129,3 +128,31 @@ def test_a_node_that_nobody_monitors_is_up(report: Report | None) -> None:
     """With `monitor = "none"` a node is taken as healthy, whatever was reported."""
     node = dataclasses.replace(NODE, monitor=Monitor.NONE)
     assert health_of(node, "ingest", report, now=NOW, stale_after=STALE_AFTER) is Health.UP
+
+
+@pytest.mark.parametrize("report", [None, REPORT])
+@pytest.mark.parametrize(
+    ("checked", "health"),
+    [(None, Health.UNKNOWN), (Health.UNKNOWN, Health.UNKNOWN), (Health.UP, Health.UP), (Health.DOWN, Health.DOWN)],
+)
+def test_a_checked_node_is_what_its_checks_found(report: Report | None, checked: Health | None, health: Health) -> None:
+    """With `monitor = "check"` no report counts, and without a result nothing is known."""
+    node = dataclasses.replace(NODE, monitor=Monitor.CHECK)
+    assert health_of(node, "edge", report, now=NOW, stale_after=STALE_AFTER, checked=checked) is health
+
+
+@pytest.mark.parametrize(
+    ("role", "checked", "health"),
+    [
+        ("edge", Health.UP, Health.UP),
+        ("edge", Health.DOWN, Health.DOWN),
+        ("edge", Health.UNKNOWN, Health.UP),
+        ("ingest", Health.UP, Health.DOWN),
+        ("storage", Health.UP, Health.UNKNOWN),
+        ("storage", Health.DOWN, Health.DOWN),
+    ],
+)
+def test_of_reports_and_checks_the_worse_counts(role: str, checked: Health, health: Health) -> None:
+    """A check that fails takes out a node that reports to be up, and none brings in one that does not."""
+    node = dataclasses.replace(NODE, monitor=Monitor.AGENT)
+    assert health_of(node, role, REPORT, now=NOW, stale_after=STALE_AFTER, checked=checked) is health

@@ -89,7 +89,7 @@ name = "{{id}}.nodes.example.org."
 [[pool]]
 name = "edge.example.org."
 role = "edge"
-ttl = 30
+ttl = {ttl}
 
 [[pool]]
 name = "ingest.example.org."
@@ -154,7 +154,7 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS) -> float:
+def wait_until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> float:
     """Wait for a condition; return how long it took, in seconds."""
     began = time.monotonic()
     while not condition():
@@ -191,6 +191,7 @@ class Server:
         store_more: text for the configuration's `[store]`; a Redis has its last state in `last-state`.
         more: text to end the configuration with.
         admin_more: text for the configuration's `[admin]`.
+        ttl: of the pool `edge.example.org.`, in seconds.
     """
 
     def __init__(
@@ -204,6 +205,7 @@ class Server:
         fleet: dict[str, tuple[list[str], list[str], str]] | None = None,
         more: str = "",
         admin_more: str = "",
+        ttl: int = 30,
     ) -> None:
         self.folder = folder
         self.dns_port = free_port()
@@ -227,6 +229,7 @@ class Server:
                 nodes=nodes_text(FLEET if fleet is None else fleet),
                 more=more,
                 admin_more=admin_more,
+                ttl=ttl,
             )
         )
 

@@ -253,6 +253,18 @@ def write_configured(nodes: Iterable[Node], *, server: str, at: float) -> str:
     return dump({"server": server, "at": format_instant(at), "nodes": {node.id: node.to_json() for node in nodes}})
 
 
+def read_configured(text: str | None) -> tuple[Node, ...]:
+    """Read the nodes of a server's configuration; none where no server has told of any.
+
+    Raises:
+        ValueError: this dnsd cannot read it.
+    """
+    if not text:
+        return ()
+    nodes: tuple[Node, ...] = _read(lambda data: tuple(map(Node.from_json, data["nodes"].values())), text)
+    return nodes
+
+
 def write_consumer(consumer: Consumer) -> str:
     """Return a consumer as Redis keeps it."""
     return dump(

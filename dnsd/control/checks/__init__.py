@@ -1,0 +1,1 @@
+"""Active health checks: what the server finds out of nodes by itself, for fleets without agents and beside them."""

@@ -1,0 +1,208 @@
+"""A view that follows a store: what it obeys, and what it tells the store, with the store in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dnsd.errors import StoreDiverged
+from dnsd.model.drain import Drain, DrainKey, Mode
+from dnsd.model.node import Node
+from dnsd.model.state import Action, Change, Consumer, Entity, FleetState, HistoryEntry
+from dnsd.router import FleetView, store_following
+from dnsd.router.store_following import StoreFollower
+from dnsd.router.union import servers_agree, servers_of, union
+from dnsd.stores.memory import MemoryStore
+from tests.router.fleets import NOW, ROLE, a_drain, a_node, a_report, a_state
+
+PATIENCE_SECONDS = 20.0
+
+
+class Written:
+    """A store, and those who write to it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.revision = 0
+
+    async def write(self, *values: Drain | Node, mark: str = "m") -> None:
+        """Commit drains and nodes."""
+        first = self.revision + 1
+        changes = []
+        for number, value in enumerate(values, first):
+            if isinstance(value, Drain):
+                numbered = Drain.from_json({**value.to_json(), "revision": number})
+                changes.append(Change(Entity.DRAIN, value.key.text, numbered))
+            else:
+                changes.append(Change(Entity.NODE, value.id, value))
+        last = self.revision + len(values)
+        entry = HistoryEntry(revision=last, at=NOW, actor="t", action=Action.DRAIN_PLACED, node=changes[0].node)
+        self.revision = await self.store.commit(
+            expected_revision=self.revision, changes=changes, history=[entry], at=NOW, mark=mark
+        )
+
+    async def said(self) -> Consumer | None:
+        """Return what the router says of itself."""
+        found = await self.store.consumers()
+        return next((each for each in found if each.id == "r1"), None)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def following(written: Written, *, both_seconds: float = 0.0) -> AsyncIterator[tuple[FleetView, StoreFollower]]:
+    """Follow a store for the length of a block."""
+    view = FleetView()
+    follower = StoreFollower(written.store, view, id="r1", both_seconds=both_seconds, clock=lambda: NOW)
+    task = asyncio.create_task(follower.run())
+    try:
+        await until(lambda: view.loaded or task.done())
+        yield view, follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await follower.leave()
+        await written.store.close()
+
+
+async def test_changes_are_obeyed_and_then_acknowledged() -> None:
+    """By revision and mark, as a router."""
+    written = Written()
+    await written.store.open()
+    await written.write(a_node("n0"), a_node("n1"))
+    written.store.open = _nothing  # type: ignore[method-assign]
+    async with following(written) as (view, follower):
+        await written.write(a_drain("n0"), mark="other")
+        await until(lambda: follower.acknowledged == 3)
+        assert view.member("n0", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
+        said = await written.said()
+        assert said is not None
+        assert (said.kind, said.applied, said.mark) == ("router", 3, "other")
+        await follower.leave()
+        assert await written.said() is None
+
+
+async def _nothing() -> None:
+    """Be open already."""
+
+
+async def test_reports_are_followed() -> None:
+    """Those that were there, and those that come."""
+    written = Written()
+    await written.store.open()
+    await written.write(a_node("n0"))
+    await written.store.put_reports([a_report("n0", sequence=1)])
+    written.store.open = _nothing  # type: ignore[method-assign]
+    async with following(written) as (view, _):
+        await until(lambda: view.sequence_of("n0") == 1)
+        await written.store.put_reports([a_report("n0", sequence=2, sessions=5)])
+        await until(lambda: view.sequence_of("n0") == 2)
+        assert view.member("n0", ROLE).sessions == 5  # type: ignore[union-attr]
+
+
+async def test_a_store_that_lost_writes_is_not_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both histories count until a server has spoken in the new one, and all that have say its revision."""
+    monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
+    written = Written()
+    await written.store.open()
+    await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
+    written.store.open = _nothing  # type: ignore[method-assign]
+    async with following(written) as (view, follower):
+        await until(lambda: follower.acknowledged == 3)
+        other = FakeHistory(written.store)
+        other.become(a_state([a_node("n0"), a_node("n1")], [a_drain("n1")], revision=4))
+        await until(lambda: view.revision == 4)
+        modes = {name: view.member(name, ROLE).mode for name in ("n0", "n1")}  # type: ignore[union-attr]
+        assert modes == {"n0": Mode.DRAINING, "n1": Mode.DRAINING}
+        await written.store.heartbeat(
+            Consumer(id="ns1", kind="dns", applied=4, applied_at=NOW, seen_at=NOW + 1, mark="new")
+        )
+        await until(lambda: view.member("n0", ROLE).mode is Mode.NORMAL)  # type: ignore[union-attr]
+        assert view.member("n1", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
+
+
+async def test_a_store_that_has_gone_back_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a lower revision it has lost writes, and its servers write them back: until then what is known holds."""
+    monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
+    written = Written()
+    await written.store.open()
+    await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
+    written.store.open = _nothing  # type: ignore[method-assign]
+    async with following(written) as (view, _):
+        await until(lambda: view.revision == 3)
+        other = FakeHistory(written.store)
+        other.become(a_state([], revision=1))
+        await until(lambda: other.loads >= 3)
+        assert (view.revision, view.size) == (3, 2)
+        assert view.member("n0", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
+
+
+class FakeHistory:
+    """Has a store of memory be one that has lost writes."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.loads = 0
+
+    def become(self, state: FleetState) -> None:
+        """Have it hold another state from now on, for whoever comes from another history."""
+        found = FleetState(revision=state.revision, nodes=state.nodes, drains=state.drains, mark="new")
+
+        async def load() -> FleetState:
+            self.loads += 1
+            return found
+
+        async def changes(*, after: int, mark: str = "", **_: object) -> tuple[()]:
+            await asyncio.sleep(0.01)
+            if mark != "new":
+                raise StoreDiverged("it has another history")
+            return ()
+
+        async def consumers(**_: object) -> tuple[Consumer, ...]:
+            return tuple(self._store._consumers.values())
+
+        for method in (load, changes, consumers):
+            setattr(self._store, method.__name__, method)
+        self._store._bell.ring()
+
+
+def test_of_two_drains_under_one_key_what_drains_more_counts() -> None:
+    """The stronger mode, the earlier start, the later end; none of either is lost."""
+    key = DrainKey("n0", "*", "ops")
+    weak = a_drain("n0", starts_at=NOW - 5, expires_at=NOW + 9)
+    strong = a_drain("n0", mode=Mode.MAINTENANCE, expires_at=NOW + 5)
+    found = union(a_state([], [weak, a_drain("n1")]), a_state([], [strong, a_drain("n2")], revision=9))
+    assert (found.revision, {each.node for each in found.drains}) == (9, {"n0", "n1", "n2"})
+    both = found.drains[key]
+    assert (both.mode, both.starts_at, both.expires_at) == (Mode.MAINTENANCE, NOW - 5, NOW + 9)
+    assert union(a_state([], [a_drain("n0")]), a_state([], [weak])).drains[key].expires_at is None
+
+
+def test_servers_agree_when_all_that_have_spoken_say_the_revision() -> None:
+    """One that is silent is not waited for; one that is behind is; routers do not count."""
+
+    def says(name: str, applied: int, seen_at: float, kind: str = "dns") -> Consumer:
+        return Consumer(id=name, kind=kind, applied=applied, applied_at=NOW, seen_at=seen_at, mark="m")
+
+    state = FleetState(revision=5, mark="m")
+    then = servers_of([says("ns1", 4, NOW), says("ns2", 4, NOW), says("r9", 1, NOW, "router")])
+    for words, agree in (
+        ([says("ns1", 4, NOW), says("ns2", 4, NOW)], False),
+        ([says("ns1", 5, NOW + 1), says("ns2", 4, NOW)], True),
+        ([says("ns1", 5, NOW + 1), says("ns2", 4, NOW + 1)], False),
+        ([says("ns1", 5, NOW + 1), says("ns3", 5, NOW)], True),
+        ([says("ns1", 4, NOW), says("r9", 5, NOW + 1, "router")], False),
+    ):
+        assert servers_agree(then, servers_of(words), state) == agree
+    other = FleetState(revision=5, mark="x")
+    assert not servers_agree(then, servers_of([says("ns1", 5, NOW + 1)]), other)
