@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from dnsd.config.reload import needs_restart
 from dnsd.config.settings import Settings
 from dnsd.control.plane import ControlPlane
 from dnsd.errors import ConfigurationError, Problem
+from dnsd.housekeeping import settle_more
 
 log = logging.getLogger("dnsd")
 
@@ -50,10 +50,7 @@ class Reloader:
             self._failed([Problem(str(old.path), 0, "", "not-read", f"{type(error).__name__}: {error}")])
         else:
             self.counts["ok"] += 1
-            # The new configuration stays, as the one before did (daemon.housekeeping), and what is garbage already does
-            # not: of the young at least, since a walk through all that is new would hold up drains.
-            gc.collect(1)
-            gc.freeze()
+            settle_more()  # the new configuration stays, as the one before did
             for warning in new.warnings:
                 log.warning("%s", warning)
             log.info("reloaded %s: generation %d", new.path, self._plane.publisher.generation)

@@ -11,7 +11,6 @@ loading ──Open──► serving ──Stop, SIGTERM──► ending
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Delta, Snapshot, Zone
 from dnsd.core.zoneimage import ZoneImage
 from dnsd.errors import StartError
+from dnsd.housekeeping import settle, settle_more
 from dnsd.transports.identity import Identity
 from dnsd.workers.channel import Channel
 from dnsd.workers.listeners import Listeners
@@ -136,8 +136,7 @@ class Worker:
         self._unfrozen_names += sum(len(zone.nodes) for zone in zones if not isinstance(zone.nodes, ZoneImage))
         if self._unfrozen_names >= FREEZE_NAMES:
             self._unfrozen_names = 0
-            gc.collect(1)  # garbage would stay for ever; that of the young takes 1 ms to find, all of it up to a second
-            gc.freeze()
+            settle_more()
 
     def _configure(self, policy: AnswerPolicy) -> None:
         self._policy = policy
@@ -158,10 +157,8 @@ class Worker:
         self._engine = Engine(snapshot, policy=self._policy, on_failure=self._log_failure)
         self._rates = RateWatch(self._engine)
         self._rates.configure(self._policy.rate_limit)
-        gc.collect()
+        settle()
         self._channel.send(Applied(snapshot.generation, snapshot.revision))
-        # What was loaded stays: the collector need not walk it again and again.
-        gc.freeze()
 
     async def _open(self, order: Open) -> None:
         if self._engine is None:
