@@ -21,7 +21,7 @@ from random import Random
 
 from dnsd.control.checks.checking import Checks
 from dnsd.control.checks.probing import Prober
-from dnsd.daemon.housekeeping import settle
+from dnsd.housekeeping import settle
 from dnsd.model.check import CheckSpec, CheckType, Probe, Target
 from dnsd.model.node import Monitor
 from tests.control.rig import settings_of, site_of
@@ -99,7 +99,7 @@ async def _fleet_of(probe: Probe, targets: int) -> tuple[float, float, float]:
     site = await site_of(nodes, (pool(),), heard=False)
     specs = (CheckSpec(roles=("edge",), probe=probe, port=probe.port),)
     site.plane.settings = settings_of(nodes, (pool(),), checks=specs)
-    checks = Checks(site.plane.publisher, specs=lambda: specs, rng=Random(1))
+    checks = Checks(site.plane.publisher, settings=lambda: site.plane.settings, rng=Random(1))
     running = asyncio.create_task(checks.run())
     await asyncio.sleep(INTERVAL_SECONDS * 1.3)  # the first tries are over
     assert checks.states()["up"] == targets, checks.states()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dnsd.agent.schema import AgentSection, HealthSection, HooksSection, NodeSection, SessionsSection
-from dnsd.agent.settings import HealthCheck, SessionSource
+from dnsd.agent.settings import SESSION_KINDS, HealthCheck, SessionSource
 from dnsd.agent.tokenfile import read_token
 from dnsd.api.address import checked_server
 from dnsd.api.schemas import NodeRequest
@@ -23,6 +25,9 @@ LEAST_TIMEOUT_SECONDS, MOST_TIMEOUT_SECONDS = 0.05, 3600.0
 
 # The path of a Unix socket, its final zero included, on Linux. Unit: bytes.
 MAX_SOCKET_PATH_SIZE = 107
+
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 
 
 class Checker:
@@ -141,6 +146,19 @@ class Checker:
             url=section.url,
         )
 
+    def warn_of_uncounted(self, sources: Sequence[SessionSource], *, roles: Sequence[str]) -> None:
+        """Warn of each role of which some kind is counted by nothing, since its node is never safe to stop."""
+        for role in dict.fromkeys(roles):
+            counted = {each.kind: index for index, each in enumerate(sources) if each.role == role}
+            missing = [kind for kind in SESSION_KINDS if kind not in counted]
+            if missing:
+                place: Place = ("sessions", min(counted.values())) if counted else ("sessions",)
+                message = (
+                    f"nothing counts the {' and '.join(missing)} of {role}: unknown, and so the node is never safe to "
+                    "stop; an entry with none = true says that there are none"
+                )
+                self._findings.warning(place, "uncounted-sessions", message=message)
+
     def _check_role(self, role: str, place: Place, *, known: Collection[str] | None) -> None:
         if not ROLE.fullmatch(role):
             self._findings.problem(place, "bad-role", message=f"{role!r} cannot be a role")
@@ -160,7 +178,7 @@ class Checker:
             return
         try:
             parts = urlsplit(url)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            good = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and parts.port != 0
         except ValueError:
             good = False
         if not good:
@@ -173,7 +191,7 @@ class Checker:
     def _endpoint(self, text: str, place: Place) -> tuple[str, int]:
         host, _, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= MAX_PORT:
+        if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= MAX_PORT:
             self._findings.problem(place, "bad-endpoint", message=f"{text!r} is not HOST:PORT or [IPV6]:PORT")
             return "", 0
         return host, int(port)
@@ -192,3 +210,17 @@ class Checker:
         self, text: str, place: Place, least: float = LEAST_TIMEOUT_SECONDS, most: float = MOST_TIMEOUT_SECONDS
     ) -> float:
         return check_duration(text, place, self._findings, least_seconds=least, most_seconds=most)
+
+
+def _is_host(text: str) -> bool:
+    """Say whether a text is an address, or a name that can be looked up."""
+    try:
+        ip_address(text)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        return _HOST.fullmatch(text.encode("idna").decode()) is not None
+    except UnicodeError:
+        return False

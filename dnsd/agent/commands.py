@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+log = logging.getLogger(__name__)
+
 # Of what a program prints; the rest is thrown away. Unit: bytes.
 MAX_OUTPUT_SIZE = 64 * 1024
 
 READ_SIZE = 8192  # bytes
+
+# For a killed program to be gone; one that hangs in the kernel, as on a disk that is lost, may never be. Less than what
+# a look at the node may be late. Unit: seconds.
+KILL_SECONDS = 0.5
 
 # All that a pipe holds, and no more: a program that prints without end must not keep the loop. Unit: reads.
 READS_AT_ONCE = 16
@@ -60,7 +67,11 @@ async def run_command(
         environment: on top of the agent's own.
         with_errors: what it writes to standard error belongs to its output; else it is dropped.
     """
-    with _Output() as output:
+    try:
+        pipe = _Output()
+    except OSError as error:  # no descriptor is left
+        return Ended(None, why_not=error.strerror or str(error))
+    with pipe as output:
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -80,11 +91,20 @@ async def run_command(
             return Ended(None, bytes(output.kept))
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                await _kill(process)
         output.take()
         return Ended(status, bytes(output.kept))
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a program and what it has started, and wait for its end, but not for ever."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        async with asyncio.timeout(KILL_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        log.error("process %d does not end, although it was killed", process.pid)
 
 
 class _Output:

@@ -1,6 +1,8 @@
 """The end of an agent: drain, wait until the node may be stopped or the deadline, say goodbye.
 
-Reports go on meanwhile, in another task: nothing is safe without fresh ones.
+A drain that ends before the agent does, by its expiry or by whomever, is placed again: the end is coming all the same,
+and whoever wants the node to serve on ends the stop, not the drain. Reports go on meanwhile, in another task: nothing
+is safe without fresh ones.
 """
 
 from __future__ import annotations
@@ -12,15 +14,19 @@ from dnsd.agent.requests import Requests
 from dnsd.agent.running import Runner, elapsed
 from dnsd.agent.servers import may_pass
 from dnsd.api.errors import ClientError
-from dnsd.api.schemas import DrainRequest
+from dnsd.api.schemas import DrainOutcome, DrainRequest
 from dnsd.model.times import format_duration
 
 log = logging.getLogger(__name__)
 
 STOP_REASON = "its agent was told to stop"
 
-# Between two attempts to place a drain that was refused or got no answer. Unit: seconds.
+# Between two attempts to place a drain that was refused, got no answer, or has ended too soon. Unit: seconds.
 RETRY_SECONDS = 1.0
+
+# How long the drain is to last beyond the deadline: whatever is stopped after the agent takes its time, and so does the
+# work on the node. Unit: seconds.
+MARGIN_SECONDS = 3600.0
 
 # How much time the service manager is asked for, each time: more than any step here takes. Unit: seconds.
 EXTENSION_SECONDS = 30.0
@@ -43,10 +49,7 @@ class Departure:
         extending = asyncio.create_task(self._extend())
         try:
             async with asyncio.timeout(seconds):
-                await self._place()
-                while not runner.machine.safe:
-                    runner.changed.clear()
-                    await runner.changed.wait()
+                await self._stay_drained(deadline)
                 log.info("safe to stop, after %s", format_duration(seconds - (deadline - elapsed())))
                 await runner.hooks.finish()
             return True
@@ -56,13 +59,42 @@ class Departure:
         finally:
             extending.cancel()
 
-    async def _place(self) -> None:
-        """Place the drain, however often it takes."""
+    async def _stay_drained(self, deadline: float) -> None:
+        """Return when the node is safe to stop; until then, place a drain whenever none stands."""
+        machine = self._runner.machine
+        revision = await self._place(deadline)
+        drained = False
+        while not machine.safe:
+            self._runner.changed.clear()
+            await self._runner.changed.wait()
+            memory = machine.memory
+            back = [role for role, mode in memory.modes.items() if mode == "normal"]
+            if not back:
+                drained = True
+            # Not what was heard before the drain, which has the modes of before. Revisions of a store that was
+            # replaced are lower: there it counts that the node was drained.
+            elif drained or (memory.revision is not None and memory.revision >= revision):
+                log.warning("%s normal again before the end, released or expired: draining again", ", ".join(back))
+                await asyncio.sleep(RETRY_SECONDS)
+                revision = await self._place(deadline)
+                drained = False
+
+    async def _place(self, deadline: float) -> int:
+        """Place the drain so that it outlasts the deadline, and return its revision."""
+        # Without an end of its own at first: one of this agent's that stands, and ends later or never, keeps its end.
+        outcome = await self._insist(DrainRequest(reason=STOP_REASON))
+        ends = None if outcome.drain is None else outcome.drain.expires_at
+        seconds = deadline - elapsed() + MARGIN_SECONDS
+        if ends is not None and ends - self._runner.senses.clock() < seconds:
+            outcome = await self._insist(DrainRequest(reason=STOP_REASON, expires_in=seconds))
+        return outcome.revision
+
+    async def _insist(self, request: DrainRequest) -> DrainOutcome:
+        """Ask for a drain, however often it takes."""
         said = ""
         while True:
             try:
-                await self._requests.place(DrainRequest(reason=STOP_REASON), seconds=0)
-                return
+                return await self._requests.place(request, seconds=0)
             except ClientError as error:
                 if str(error) != said:
                     said = str(error)

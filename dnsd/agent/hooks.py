@@ -58,6 +58,14 @@ class HookRunner:
     async def _run(self, hook: RunHook, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait({before})
+        try:
+            await self._perform(hook)
+        except Exception:
+            log.exception("hook %s of %s: it failed", hook.event, hook.role)
+        # Also after a failure: else the revision is never applied. Not where it is cut off: then it runs again.
+        self._ended(hook)
+
+    async def _perform(self, hook: RunHook) -> None:
         environment = {
             "DNSD_NODE": self._node,
             "DNSD_ROLE": hook.role,
@@ -78,4 +86,3 @@ class HookRunner:
             log.error("%s: %s", name, done.problem)
         else:
             log.info("%s: done", name)
-        self._ended(hook)

@@ -76,7 +76,11 @@ def load_agent_settings(path: Path) -> AgentSettings:
     health = [checker.health(*each, roles=roles) for each in reader.tables(HealthSection, "health")]
     if findings.problems:
         raise ConfigurationError(findings.problems)
-    return AgentSettings(**fields, sessions=tuple(sessions), health=tuple(health))
+    checker.warn_of_uncounted(
+        sessions, roles=[*(roles or ()), *(each.role for each in sessions), *(each.role for each in health)]
+    )
+    warnings = tuple(map(str, findings.warnings))
+    return AgentSettings(**fields, sessions=tuple(sessions), health=tuple(health), warnings=warnings)
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], Findings]:

@@ -28,6 +28,9 @@ from dnsd.errors import DnsdError
 # One line either way. Unit: bytes.
 MAX_LINE_SIZE = 4 << 20
 
+# An attempt that lasts longer was meant to have no end. Unit: seconds (366 days).
+MAX_SECONDS = 366 * 86400.0
+
 # For the agent's answer, beyond the time that it was given. Unit: seconds.
 GRACE_SECONDS = 5.0
 
@@ -44,7 +47,7 @@ class LocalRequest(BaseModel):
     do: Literal["drain", "undrain", "status"]
     drain: DrainRequest | None = None
     release: ReleaseRequest | None = None
-    seconds: Annotated[float, Field(ge=0, le=86400)] = 30.0
+    seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = 30.0
 
 
 class AgentState(BaseModel):

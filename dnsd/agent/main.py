@@ -61,6 +61,8 @@ async def run_until_told(settings: AgentSettings, senses: Senses) -> int:
         requests = Requests(runner)
         await desk.open(requests.answer)
         runner.save()
+        for warning in settings.warnings:
+            log.warning("%s", warning)
         log.info("%s: reports every %g s, to %s", settings.node, settings.interval_seconds, ", ".join(settings.servers))
         reporting = asyncio.create_task(runner.run())
         tasks = [reporting, asyncio.create_task(_watch(runner, senses.notifier))]

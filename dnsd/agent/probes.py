@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from dnsd.agent.commands import run_command
 from dnsd.agent.settings import SESSION_KINDS, HealthCheck, SessionSource
 from dnsd.agent.tcp_table import count_established
 from dnsd.api.schemas import MAX_INTEGER
+
+log = logging.getLogger(__name__)
 
 # Of a document that has a count in it. Unit: bytes.
 MAX_DOCUMENT_SIZE = 1 << 20
@@ -81,8 +84,9 @@ class Observer:
         try:
             # In a thread: with many connections the kernel takes tens of milliseconds.
             return await asyncio.to_thread(count_established, ports)
-        except OSError as error:
-            return Unreadable(f"connections cannot be counted: {error.strerror or error}")
+        except Exception as error:  # as in `_count`
+            log.debug("connections cannot be counted", exc_info=True)
+            return Unreadable(f"connections cannot be counted: {_words(error)}")
 
     async def _count(self, source: SessionSource, by_port: Mapping[int, int] | Unreadable) -> int | Unreadable:
         seconds = min(source.timeout_seconds, self._limit_seconds)
@@ -97,10 +101,20 @@ class Observer:
                 return found_at(await _document(source.url, seconds), source.path)
         except Unreadable as error:
             return error
+        except Exception as error:  # one probe's failure, whatever it is, is no reason to end the others' reports
+            log.debug("a count has failed", exc_info=True)
+            return Unreadable(_words(error))
         return 0
 
     async def _check(self, check: HealthCheck) -> str:
         """Return why a check does not hold; empty: it does."""
+        try:
+            return await self._why_down(check)
+        except Exception as error:  # as in `_count`
+            log.debug("a health check has failed", exc_info=True)
+            return _words(error)
+
+    async def _why_down(self, check: HealthCheck) -> str:
         seconds = min(check.timeout_seconds, self._limit_seconds)
         if check.tcp is not None:
             return await _why_not_open(*check.tcp, seconds)
@@ -140,15 +154,19 @@ def _summed(
     """Add the counts of each role and kind; the sum with one that is unknown is unknown."""
     sessions: dict[str, dict[str, int | None]] = {}
     for source, count in zip(sources, counts, strict=True):
-        # Whoever says how a role's sessions are counted has named every kind that there is.
-        kinds = sessions.setdefault(source.role, dict.fromkeys(SESSION_KINDS, 0))
-        before = kinds[source.kind]
+        kinds = sessions.setdefault(source.role, {})
+        before = kinds.setdefault(source.kind, 0)
         if isinstance(count, Unreadable):
             faults.setdefault(f"number of {source.kind} of {source.role}", str(count))
             kinds[source.kind] = None
         elif before is not None:
             kinds[source.kind] = min(before + count, MAX_INTEGER)
-    return sessions
+    # A kind that nothing counts is as unknown as one whose count fails.
+    return {role: {kind: kinds.get(kind) for kind in SESSION_KINDS} for role, kinds in sessions.items()}
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 async def _count_by_command(argv: tuple[str, ...], seconds: float) -> int:
@@ -202,8 +220,8 @@ async def _why_not_open(host: str, port: int, seconds: float) -> str:
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return f"{host} port {port}: no connection in time"
-    except OSError as error:
-        return f"{host} port {port}: {error.strerror or error}"
+    except (OSError, ValueError) as error:  # a name that cannot be looked up is a ValueError
+        return f"{host} port {port}: {_words(error)}"
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()

@@ -47,6 +47,7 @@ class AgentSettings:
     Args:
         registration: with what the node is registered; None: it is in the inventory, and is confirmed.
         hooks: event (`drain`, `safe`, `return`) → program and arguments.
+        warnings: what is odd in the file but serves, each as a line for its author.
     """
 
     node: str
@@ -63,6 +64,7 @@ class AgentSettings:
     health: tuple[HealthCheck, ...] = ()
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hook_timeout_seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     @property
     def roles(self) -> tuple[str, ...]:

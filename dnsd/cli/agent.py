@@ -65,8 +65,10 @@ def check(config: Path, *, as_json: bool) -> None:
     """Say everything that is wrong with the configuration."""
     settings = _settings(config)
     if as_json:
-        click.echo(json.dumps(check_document((), warnings=()), indent=2))
+        click.echo(json.dumps(check_document((), warnings=settings.warnings), indent=2))
         return
+    for warning in settings.warnings:
+        click.echo(f"warning: {clean(warning)}", err=True)
     click.echo(f"{config}: ok; node {settings.node}, {len(settings.servers)} servers")
 
 
@@ -99,7 +101,7 @@ def drain(
     as_json: bool,
 ) -> None:
     """Drain this node in the agent's name; the guard of the pools' floors applies."""
-    from dnsd.agent.local import LocalRequest
+    from dnsd.agent.local import MAX_SECONDS, LocalRequest
     from dnsd.api.schemas import DrainRequest
     from dnsd.cli.waiting import Watched
 
@@ -113,7 +115,8 @@ def drain(
         indefinite=indefinite,
     )
     began = time.monotonic()
-    asked = LocalRequest(do="drain", drain=request, seconds=DEFAULT_SECONDS if timeout is None else timeout)
+    seconds = DEFAULT_SECONDS if timeout is None else min(timeout, MAX_SECONDS)
+    asked = LocalRequest(do="drain", drain=request, seconds=seconds)
     outcome = _outcome(_ask(settings, asked))
     if wait is None or not as_json:
         _show(outcome, placed(outcome, node=settings.node), as_json=as_json)
@@ -136,11 +139,11 @@ def drain(
 @json_option
 def undrain(config: Path, *, roles: tuple[str, ...], wait: str | None, timeout: float | None, as_json: bool) -> None:
     """Release what the agent has drained; whatever others hold stays."""
-    from dnsd.agent.local import LocalRequest
+    from dnsd.agent.local import MAX_SECONDS, LocalRequest
     from dnsd.api.schemas import ReleaseRequest
 
     settings = _settings(config)
-    seconds = DEFAULT_SECONDS if timeout is None else timeout
+    seconds = DEFAULT_SECONDS if timeout is None else min(timeout, MAX_SECONDS)
     began = time.monotonic()
     release = request_of(ReleaseRequest, roles=list(roles) or None)
     outcome = _outcome(_ask(settings, LocalRequest(do="undrain", release=release, seconds=seconds)))

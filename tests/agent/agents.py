@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.agent.local import AgentState, AgentUnreachable, LocalRequest, ask_agent
+from dnsd.agent.settings import SESSION_KINDS
 from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_until
 
 CONFIG_TEXT = """\
@@ -35,6 +36,11 @@ REGISTRATION = """
 addresses = ["192.0.2.99"]
 roles = {roles}
 """
+
+
+def without(*kinds: str, role: str = "edge") -> str:
+    """Return the configuration of a role that has no sessions of some kinds."""
+    return "".join(f'[[sessions]]\nrole = "{role}"\nkind = "{kind}"\nnone = true\n' for kind in kinds)
 
 
 class Agent:
@@ -183,8 +189,9 @@ class MediaServer:
             end.close()
 
     def counted(self, role: str = "edge", kind: str = "viewers") -> str:
-        """Return the configuration that counts its viewers."""
-        return f'[[sessions]]\nrole = "{role}"\nkind = "{kind}"\nports = [{self.port}]\n'
+        """Return the configuration that counts its viewers, as the only sessions."""
+        own = f'[[sessions]]\nrole = "{role}"\nkind = "{kind}"\nports = [{self.port}]\n'
+        return own + without(*(each for each in SESSION_KINDS if each != kind), role=role)
 
 
 @contextlib.contextmanager

@@ -124,6 +124,38 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_kinds_that_nothing_counts_are_warned_of(tmp_path: Path) -> None:
+    """Once for each role, whether some of its kinds are counted or none; the file serves all the same."""
+    file = tmp_path / "agent.toml"
+    file.write_text(GOOD.replace('roles = ["edge"]', 'roles = ["edge", "ingest"]'))
+    (tmp_path / "token").write_text("abc123\n")
+    edge, ingest = load_agent_settings(file).warnings
+    assert "nothing counts the inputs of edge" in edge
+    assert "nothing counts the viewers and inputs and jobs of ingest" in ingest
+
+
+@pytest.mark.parametrize("host", ["media..local", ".local", "a b", "-a", "x" * 64, "a/b", "\u2028"])
+def test_hosts_that_cannot_be_looked_up_are_found_at_once(tmp_path: Path, host: str) -> None:
+    """In `tcp`, before a check fails for it."""
+    file = tmp_path / "agent.toml"
+    file.write_text(GOOD.replace("[::1]:443", f"{host}:443"))
+    (tmp_path / "token").write_text("abc123\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_agent_settings(file)
+    assert [each.id for each in caught.value.problems] == ["bad-endpoint"]
+
+
+@pytest.mark.parametrize(
+    "host", ["media.local", "media.local.", "127.0.0.1", "::1", "fe80::1%eth0", "b\u00fccher.example"]
+)
+def test_hosts_that_can_be_looked_up_are_taken(tmp_path: Path, host: str) -> None:
+    """Names, also of other scripts, and addresses."""
+    file = tmp_path / "agent.toml"
+    file.write_text(GOOD.replace("[::1]:443", f"{host}:443"))
+    (tmp_path / "token").write_text("abc123\n")
+    assert load_agent_settings(file).health[0].tcp == (host, 443)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [("version = 1\n", "missing-key"), ("version =", "toml-syntax"), ("version = 1\nagent = 3\n", "wrong-type")],
@@ -147,9 +179,10 @@ def test_the_example_is_good(tmp_path: Path) -> None:
     """The file that users copy is one that an agent runs with, also with every comment taken away."""
     text = (ROOT / "agent.example.toml").read_text()
     file = tmp_path / "agent.toml"
-    file.write_text(text)
-    assert load_agent_settings(file).node == "edge-1"
     (tmp_path / "token").write_text("abc")
+    file.write_text(text)
+    settings = load_agent_settings(file)
+    assert (settings.node, settings.token_file, settings.warnings) == ("edge-1", tmp_path / "token", ())
     file.write_text(re.sub(r"^# (?=\[|\w+ = )", "", text, flags=re.MULTILINE))
     assert set(load_agent_settings(file).hooks) == {"drain", "safe", "return"}
 

@@ -7,17 +7,15 @@ import json
 import signal
 from pathlib import Path
 
-from tests.agent.agents import Agent, health, mode, running, status
+from tests.agent.agents import Agent, health, mode, running, status, without
 from tests.e2e.test_drains import http
 from tests.support.servers import Server, free_port, serving, wait_until
 
 EDGE = "edge.example.org"
 OWN = "192.0.2.99"
-HOOKS = """
-[[sessions]]
-role = "edge"
-kind = "viewers"
-none = true
+NO_SESSIONS = without("viewers", "inputs", "jobs")
+HOOKS = f"""
+{NO_SESSIONS}
 [hooks]
 drain = ["sh", "-c", "echo drain $DNSD_NODE $DNSD_ROLE $DNSD_MODE $DNSD_REASON >> hooks"]
 safe = ["sh", "-c", "echo safe $DNSD_ROLE >> hooks"]
@@ -112,6 +110,7 @@ def test_a_damaged_state_is_no_reason_not_to_run(shared: Server, tmp_path: Path)
 def test_a_count_that_cannot_be_read_is_never_zero(shared: Server, tmp_path: Path) -> None:
     """A command that hangs keeps a drained node from being safe to stop, and holds up no report."""
     counted = '[[sessions]]\nrole = "edge"\nkind = "viewers"\ncommand = ["sleep", "60"]\n'
+    counted += without("inputs", "jobs")
     with running(tmp_path, "hangs-1", [shared.url], more=counted) as agent:
         assert agent.run("drain", "--reason", "kernel").returncode == 0
         wait_until(
@@ -125,8 +124,7 @@ def test_a_count_that_cannot_be_read_is_never_zero(shared: Server, tmp_path: Pat
 def test_a_hook_that_hangs_holds_up_no_report(shared: Server, tmp_path: Path) -> None:
     """The node stays fresh, and is not safe to stop before the hook's time is over."""
     slow = '[hooks]\ndrain = ["sleep", "60"]\ntimeout = "1500ms"\n'
-    none = '[[sessions]]\nrole = "edge"\nkind = "viewers"\nnone = true\n'
-    with running(tmp_path, "hook-1", [shared.url], more=none + slow) as agent:
+    with running(tmp_path, "hook-1", [shared.url], more=NO_SESSIONS + slow) as agent:
         shared.cli("drain", "hook-1", "--reason", "disk")
         agent.until_said("hook drain of edge: begins")
         before = status(shared, "hook-1")

@@ -80,6 +80,13 @@ def test_a_command_without_an_agent_says_so(shared: Server, tmp_path: Path) -> N
         assert "no agent answers" in done.stderr
 
 
+def test_a_drain_may_be_tried_for_days(shared: Server, tmp_path: Path) -> None:
+    """No time is too long to be asked for."""
+    with running(tmp_path, "days-1", [shared.url]) as agent:
+        assert agent.run("drain", "--reason", "kernel", "--timeout", "2d").returncode == 0
+        assert agent.run("undrain", "--timeout", "9999w").returncode == 0
+
+
 def test_a_second_agent_does_not_start(shared: Server, tmp_path: Path) -> None:
     """It says who is in the way; one that was killed is not."""
     with running(tmp_path, "twin-1", [shared.url]) as agent:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -214,15 +218,22 @@ def test_what_is_no_count_is_none(text: str) -> None:
 
 
 async def test_counts_of_a_kind_are_added_and_one_unknown_makes_all_so() -> None:
-    """Kinds that nothing is said of are 0; other kinds and roles are not touched by one that is unknown."""
+    """Other kinds and roles are not touched by one that is unknown."""
     echo = [source(command=("echo", text)) for text in ("2", "3")]
-    assert (await look(*echo)).sessions == {"edge": {"viewers": 5, "inputs": 0, "jobs": 0}}
+    echo.append(source(kind="inputs"))
+    assert (await look(*echo)).sessions == {"edge": {"viewers": 5, "inputs": 0, "jobs": None}}
     jobs = source(role="processing", kind="jobs", command=("echo", "1"))
     seen = await look(*echo, source(command=("false",)), jobs)
     assert seen.sessions == {
-        "edge": {"viewers": None, "inputs": 0, "jobs": 0},
-        "processing": {"viewers": 0, "inputs": 0, "jobs": 1},
+        "edge": {"viewers": None, "inputs": 0, "jobs": None},
+        "processing": {"viewers": None, "inputs": None, "jobs": 1},
     }
+
+
+async def test_a_kind_that_nothing_counts_is_unknown() -> None:
+    """Only an entry that says that there are none makes it 0, and the lack of one is no fault of the node."""
+    seen = await look(source(), source(kind="jobs"))
+    assert (seen.sessions, seen.faults) == ({"edge": {"viewers": 0, "inputs": None, "jobs": 0}}, {})
 
 
 async def test_all_of_a_roles_checks_must_hold(stats: str) -> None:
@@ -242,3 +253,54 @@ async def test_a_port_that_is_closed_or_a_page_that_fails_is_down(stats: str) ->
     closed = HealthCheck(role="edge", timeout_seconds=1.0, tcp=("127.0.0.1", free_port()))
     failing = HealthCheck(role="ingest", timeout_seconds=1.0, url=f"{stats}/failing")
     assert (await look(health=(closed, failing))).health == {"edge": False, "ingest": False}
+
+
+# --- what no probe should do ----------------------------------------------------------------------------------------
+
+
+async def test_a_name_that_cannot_be_looked_up_is_down() -> None:
+    """It takes its role down, with a reason, and nothing else."""
+    bad = HealthCheck(role="edge", timeout_seconds=1.0, tcp=("media..local", 443))
+    seen = await look(source(command=("echo", "2")), health=(bad,))
+    assert (seen.health, seen.sessions["edge"]["viewers"]) == ({"edge": False}, 2)
+    assert seen.faults["health of edge"].startswith("media..local port 443: ")
+
+
+async def test_a_probe_that_fails_in_a_way_nobody_thought_of_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count is unknown and the role is down; the look goes on."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("dnsd.agent.probes.run_command", broken)
+    check = HealthCheck(role="ingest", timeout_seconds=1.0, command=("true",))
+    seen = await look(source(command=("echo", "2")), source(kind="jobs"), health=(check,))
+    assert (seen.sessions["edge"], seen.health) == ({"viewers": None, "inputs": None, "jobs": 0}, {"ingest": False})
+    assert set(seen.faults.values()) == {"can't start new thread"}
+
+
+async def test_a_program_without_a_descriptor_left_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is said of it, as of a program that is not there."""
+
+    def none_left(*_: object) -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("os.pipe2", none_left)
+    assert (await run_command(["true"], timeout_seconds=1.0)).problem == "it cannot be started: Too many open files"
+
+
+async def test_a_program_that_outlives_its_killing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs in the kernel holds up no look."""
+    begun: list[asyncio.subprocess.Process] = []
+    begin, kill = asyncio.create_subprocess_exec, os.killpg
+
+    async def noted(*words: str, **options: Any) -> asyncio.subprocess.Process:
+        begun.append(await begin(*words, **options))
+        return begun[-1]
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", noted)
+    monkeypatch.setattr("os.killpg", lambda *_: None)
+    done = await run_command(["sleep", "60"], timeout_seconds=0.1)
+    assert (done.status, begun[0].returncode) == (None, None)
+    kill(begun[0].pid, signal.SIGKILL)
+    await begun[0].wait()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
-from tests.agent.agents import health, media, mode, running, status
+from dnsd.model.times import parse_instant
+from tests.agent.agents import health, media, mode, running, status, without
 from tests.support.servers import Server, wait_until
 
 DRAINS = 'drain_on_stop = true\nstop_deadline = "{}"\n'
+
+
+NO_SESSIONS = without("viewers", "inputs", "jobs")
 
 
 def node(server: Server, name: str) -> bool:
@@ -62,6 +67,53 @@ def test_a_stop_that_the_guard_refuses_waits_for_its_deadline(shared: Server, tm
         assert agent.end() == 4
         assert agent.said().count("not drained yet") == 1
         assert mode(shared, "stop-3", "storage") == "normal"
+
+
+def drains(server: Server, name: str) -> Any:
+    """Return the drains of a node's role edge."""
+    return status(server, name)["roles"]["edge"]["drains"]
+
+
+def test_a_release_while_the_agent_waits_is_answered_by_another_drain(shared: Server, tmp_path: Path) -> None:
+    """Whoever has released it: the node is about to end, and serves nobody until then."""
+    agent_more = DRAINS.format("60s")
+    with (
+        media() as edge,
+        running(tmp_path, "stop-5", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
+    ):
+        edge.come()
+        agent.send(signal.SIGTERM)
+        agent.until_said("edge: draining (was normal)")
+        shared.cli("undrain", "stop-5", "--all-holders")
+        agent.until_said("edge normal again before the end, released or expired: draining again")
+        agent.until_said("edge: draining (was normal)", times=2)
+        assert [each["holder"] for each in drains(shared, "stop-5")] == ["agent:stop-5"]
+        edge.leave()
+        assert agent.wait() == 0
+
+
+def test_the_drain_of_a_stop_outlasts_its_deadline(shared: Server, tmp_path: Path) -> None:
+    """Whatever the server's default is; one of the agent's own that has no end keeps having none."""
+    agent_more = DRAINS.format("2d")
+    with (
+        media() as edge,
+        running(tmp_path, "stop-6", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
+    ):
+        edge.come()
+        agent.send(signal.SIGTERM)
+        wait_until(lambda: mode(shared, "stop-6") == "draining" and lasts(shared, "stop-6") > 2 * 86400, "it lasts")
+        edge.leave()
+        assert agent.wait() == 0
+    with running(tmp_path, "stop-7", [shared.url], agent_more=agent_more, more=NO_SESSIONS) as agent:
+        assert agent.run("drain", "--reason", "kernel", "--indefinite").returncode == 0
+        assert agent.end() == 0
+        assert [each["expires_at"] for each in drains(shared, "stop-7")] == [None]
+
+
+def lasts(server: Server, name: str) -> float:
+    """Return for how long the first drain of a node's role edge was placed, in seconds."""
+    first = drains(server, name)[0]
+    return parse_instant(first["expires_at"]) - parse_instant(first["created_at"])
 
 
 def test_a_second_signal_ends_at_once(shared: Server, tmp_path: Path) -> None:

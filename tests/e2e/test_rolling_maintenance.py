@@ -80,6 +80,14 @@ region = "ap"
 role = "edge"
 kind = "viewers"
 ports = [{port}]
+[[sessions]]
+role = "edge"
+kind = "inputs"
+none = true
+[[sessions]]
+role = "edge"
+kind = "jobs"
+none = true
 [[health]]
 role = "edge"
 tcp = "{address}:{port}"
