@@ -94,6 +94,7 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
         "default_expiry_seconds": expiry,
         "warn_after_seconds": warn_after,
         "stale_after_seconds": stale_after,
+        "check_local": health.good("check_local") and health.section.check_local,
     }
 
 

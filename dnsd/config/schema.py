@@ -180,6 +180,7 @@ class HealthSection(Section):
     """`[health]`."""
 
     stale_after: Duration = "30s"
+    check_local: bool = False
 
 
 class ZoneSection(Section):

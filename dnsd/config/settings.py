@@ -80,6 +80,7 @@ class Settings:
         min_replicas: how many replicas of the store must have a write before it is acknowledged.
         policy: how to answer, whatever is asked for.
         checks: what the server itself tries at nodes.
+        check_local: whether it tries registered nodes at addresses of its own machine or link too.
         tcp: what TCP clients may take of each worker.
         tls_listen, https_listen: where DNS is answered over TLS and over HTTPS.
         https_path: where queries are taken there.
@@ -106,6 +107,7 @@ class Settings:
     pools: tuple[PoolSpec, ...]
     warn_after_seconds: float = 86_400.0
     checks: tuple[CheckSpec, ...] = ()
+    check_local: bool = False
     min_replicas: int = 0
     policy: AnswerPolicy = DEFAULT_POLICY
     tcp: TcpLimits = field(default_factory=TcpLimits)

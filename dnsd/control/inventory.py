@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,12 +12,12 @@ from dnsd.config.settings import Settings
 from dnsd.control.absence import tell_absence
 from dnsd.control.actor import Actor
 from dnsd.control.publisher import Publisher
-from dnsd.control.roles import require_known
+from dnsd.control.registering import node_from
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, node_info, node_of
 from dnsd.control.writer import Decision, Moment, Writer
 from dnsd.errors import InvalidRequest, NodeConflict, StoreUnavailable
-from dnsd.model.node import NODE_ID, Monitor, Node, canonical_address
+from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Action, Change, Entity, HistoryEntry
 from dnsd.model.times import to_milliseconds
@@ -32,10 +31,6 @@ FLUSH_SECONDS = 1.0
 # How long one question for others' reports may wait, and how soon it is asked again after an outage. Unit: seconds.
 WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
-
-# The most addresses, labels or roles of one node: an inventory entry, not a dump. Unit: entries.
-MAX_ENTRIES = 64
-MAX_TEXT_SIZE = 255  # characters of a region, cluster, label key or label value
 
 
 class Inventory:
@@ -73,9 +68,9 @@ class Inventory:
         """Register a node, or replace what is registered.
 
         Raises:
-            InvalidRequest, NodeConflict, RevisionMoved, StoreUnavailable: nothing was written.
+            InvalidRequest, NotAllowed, NodeConflict, RevisionMoved, StoreUnavailable: nothing was written.
         """
-        node = _node_from(key, request, roles=self._settings().roles)
+        node = node_from(key, request, roles=self._settings().roles, actor=actor)
 
         def decide(moment: Moment) -> Decision[None]:
             fleet = self._publisher.fleet
@@ -228,60 +223,6 @@ class Inventory:
         except StoreUnavailable as error:
             self._configured_told = False
             self._health.failed_to_write(error)
-
-
-def _node_from(key: str, request: NodeRequest, *, roles: tuple[str, ...]) -> Node:
-    if not NODE_ID.fullmatch(key):
-        raise InvalidRequest(f"{key!r} cannot be a node: one DNS label of letters, digits, - and _", field="node")
-    if not request.roles:
-        raise InvalidRequest("a node has at least one role", field="roles")
-    for role in request.roles:
-        require_known(role, roles, field="roles")
-    if not request.addresses:
-        raise InvalidRequest("a node has at least one address", field="addresses")
-    _check_sizes(request)
-    for role in request.ports:
-        if role not in request.roles:
-            raise InvalidRequest(f"the node does not have the role {role!r}", field="ports")
-    try:
-        addresses = tuple(dict.fromkeys(canonical_address(text) for text in request.addresses))
-    except ValueError as error:
-        raise InvalidRequest(str(error), field="addresses") from None
-    return Node(
-        id=key,
-        addresses=addresses,
-        roles=tuple(dict.fromkeys(request.roles)),
-        region=request.region,
-        cluster=request.cluster,
-        location=_location(request.location),
-        weight=request.weight,
-        labels=dict(request.labels),
-        ports=dict(request.ports),
-        priority=request.priority,
-        monitor=Monitor(request.monitor),
-    )
-
-
-def _check_sizes(request: NodeRequest) -> None:
-    for field in ("addresses", "roles", "labels"):
-        if len(getattr(request, field)) > MAX_ENTRIES:
-            raise InvalidRequest(f"more than {MAX_ENTRIES} {field}", field=field)
-    texts = [("region", request.region), ("cluster", request.cluster)]
-    texts += [("labels", text) for pair in request.labels.items() for text in pair]
-    for field, text in texts:
-        if text is not None and len(text) > MAX_TEXT_SIZE:
-            raise InvalidRequest(f"longer than {MAX_TEXT_SIZE} characters", field=field)
-
-
-def _location(value: list[float] | None) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    if len(value) != 2 or not all(math.isfinite(part) for part in value):
-        raise InvalidRequest("a location is [latitude, longitude] in degrees", field="location")
-    latitude, longitude = value
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
-        raise InvalidRequest("latitude is -90 to 90, longitude -180 to 180", field="location")
-    return latitude, longitude
 
 
 def _check_report(node: Node, request: ReportRequest) -> None:

@@ -54,7 +54,7 @@ from dnsd.control.timekeeper import Timekeeper
 from dnsd.control.views import drain_infos, history_info, node_info, node_of, pool_info, pool_of
 from dnsd.control.writer import Writer
 from dnsd.core.fleet import NO_HOLD, Fleet, FleetSpec
-from dnsd.core.freshness import Hold
+from dnsd.model.freshness import Hold
 from dnsd.model.node import Node
 from dnsd.model.state import FleetState
 from dnsd.stores.base import MAX_HISTORY_PAGE, DrainStore
@@ -154,7 +154,7 @@ class ControlPlane:
         self._drains = DrainService(
             self._writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
         )
-        self.checks = Checks(self.publisher, specs=lambda: self.settings.checks)
+        self.checks = Checks(self.publisher, settings=lambda: self.settings)
         self.publisher.on_nodes = self.checks.follow
         self._inventory = Inventory(
             self._writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock

@@ -16,13 +16,13 @@ from dnsd.core.compile import pool_node
 from dnsd.core.fleet_change import OverlayChange, Withdrawal
 from dnsd.core.fleet_names import NodeNames
 from dnsd.core.foresight import first_changes, modes_ahead
-from dnsd.core.freshness import Hold
 from dnsd.core.names import from_text, to_text
 from dnsd.core.pool_index import PoolIndex
 from dnsd.core.records import Overlay, Zone
 from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, select
 from dnsd.model.check import Checked
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
+from dnsd.model.freshness import Hold
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
 from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of

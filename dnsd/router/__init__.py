@@ -3,7 +3,7 @@
 `docs/router.md` tells how it is used. It imports no HTTP: the service is `dnsd.router.service`.
 """
 
-from dnsd.router.errors import AllDown, AllDrained, AllExcluded, NoNode, NoNodes, NotLoaded, UnknownRole
+from dnsd.router.errors import AllDown, AllDrained, AllExcluded, NoNode, NoNodes, NotFollowing, NotLoaded, UnknownRole
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.members import Purpose
 from dnsd.router.selection import Choice, RolePolicy, Router
@@ -16,6 +16,7 @@ __all__ = [
     "FleetView",
     "NoNode",
     "NoNodes",
+    "NotFollowing",
     "NotLoaded",
     "Purpose",
     "RolePolicy",

@@ -3,10 +3,12 @@
 DnsdError
 └── NoNode
     ├── NotLoaded     the drains are not loaded yet
+    ├── NotFollowing  drains are followed no more: what followed them has failed
     ├── UnknownRole   no node has the role, and no configuration names it
     ├── NoNodes       no node with a weight above 0 has the role
     ├── AllDrained    each of them is drained; carries the drains
     ├── AllDown       those that are not drained are not healthy, and the role does not fail open
+    ├── NoUrl         nodes there are, and none that clients can be redirected to
     └── AllExcluded   the request itself excludes those that there are
 """
 
@@ -34,6 +36,13 @@ class NotLoaded(NoNode):
     """The router does not know the drains yet, and names nobody before it does."""
 
     id = "not-ready"
+
+
+class NotFollowing(NoNode):
+    """What followed the drains has failed: nobody is named by what was known then. Open the router anew."""
+
+    id = "not-following"
+    passes = False
 
 
 class UnknownRole(NoNode):
@@ -73,3 +82,9 @@ class AllExcluded(NoNode):
     """The request excludes every node that it could be given."""
 
     id = "all-excluded"
+
+
+class NoUrl(NoNode):
+    """No node that the request could be redirected to has all that its role's URL is made of."""
+
+    id = "no-url"

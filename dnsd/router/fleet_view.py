@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
+from dnsd.model.freshness import Hold
 from dnsd.model.node import Monitor, Node
 from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of
 from dnsd.model.state import ChangeRecord, Entity, FleetState
@@ -42,6 +43,7 @@ class FleetView:
 
     Attributes:
         loaded: drains are known, so that nodes may be named.
+        why_not_followed: why nobody puts anything in any more; empty: somebody does.
         revision, mark: of the state that it acts by.
         next_at: the instant at which something changes by itself; infinite: nothing does.
         roles: members by role.
@@ -49,6 +51,7 @@ class FleetView:
 
     def __init__(self, *, stale_after_seconds: float = DEFAULT_STALE_AFTER_SECONDS) -> None:
         self.loaded = False
+        self.why_not_followed = ""
         self.revision = 0
         self.mark = ""
         self.next_at = math.inf
@@ -62,8 +65,8 @@ class FleetView:
         self._members: dict[str, dict[str, Member]] = {}  # by node and role
         self._placed: dict[str, dict[str, int]] = {}  # sessions by node and role, since its last report
         self._queue: list[tuple[float, str]] = []
-        self._held_since: float | None = None  # on the caller's clock, as all that follows
-        self._held_until: float | None = None
+        self._hold = Hold()
+        self._halted: set[str] = set()  # nodes whose reports get stale when freshness goes on, and not before
 
     # --- what is read -------------------------------------------------------------------------------------------
 
@@ -139,11 +142,16 @@ class FleetView:
                 self._registered.pop(change.key, None)
                 if isinstance(change.value, Node):
                     self._registered[change.key] = change.value
+                elif change.key not in self._configured:
+                    self._reports.pop(change.key, None)
                 continue
             key = DrainKey.of(change.key)
-            self._drains.setdefault(key.node, {}).pop(key, None)
+            drains = self._drains.setdefault(key.node, {})
+            drains.pop(key, None)
             if isinstance(change.value, Drain):
-                self._drains[key.node][key] = change.value
+                drains[key] = change.value
+            if not drains:
+                del self._drains[key.node]
         if records:
             self.revision, self.mark = records[-1].revision, records[-1].mark
         self._renew(touched, now=now)
@@ -176,18 +184,20 @@ class FleetView:
 
     def hold(self, now: float) -> None:
         """Have reports not get stale from now on: what they come from is out of reach, not the nodes."""
-        if self._held_since is None or self._held_until is not None:
+        if not self._is_held:
             self.settle(now)
-            self._held_since, self._held_until = now, None
+            self._hold = self._hold.begun_again(now, stale_after=self._stale_after)
 
     def release(self, now: float) -> None:
-        """Have reports get stale again, at the earliest a full interval from now."""
-        if self._held_since is not None and self._held_until is None:
-            self._held_until = now
-            overdue = {
-                name for name, each in self._reports.items() if each.received_at + self._stale_after <= now
-            }  # the others are in the queue still
-            self._renew(overdue, now=now)
+        """Have reports get stale again; nodes get what is left of a full interval to be heard."""
+        if self._is_held:
+            self._hold = self._hold.ended(now)
+            halted, self._halted = self._halted, set()  # the others are in the queue still
+            self._renew(halted, now=now)
+
+    @property
+    def _is_held(self) -> bool:
+        return self._hold.since is not None and self._hold.until is None
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -217,6 +227,8 @@ class FleetView:
                     del self.roles[role]
         if node is None:
             del self._members[name]
+            self._placed.pop(name, None)
+            self._halted.discard(name)
             return
         drains = tuple(self._drains.get(name, {}).values())
         report = self._reports.get(name)
@@ -253,16 +265,16 @@ class FleetView:
         return known is None or report.sequence > known.sequence
 
     def _stale_at(self, report: Report) -> float:
-        at = report.received_at + self._stale_after
-        if self._held_since is None or at <= self._held_since:
-            return at  # it was stale when the hold began, or there was none
-        return math.inf if self._held_until is None else max(at, self._held_until + self._stale_after)
+        return self._hold.stale_at(report, stale_after=self._stale_after)
 
     def _next_of(self, drains: tuple[Drain, ...], report: Report | None, now: float) -> float | None:
         """Return the next instant at which a node changes by itself; None: it does not."""
         instants = [at for each in drains for at in (each.starts_at, each.expires_at, *each.step_instants) if at]
         if report is not None and self._told is None:
-            instants.append(self._stale_at(report))
+            at = self._stale_at(report)
+            instants.append(at)
+            if at == math.inf:
+                self._halted.add(report.node)
         return min((at for at in instants if now < at < math.inf), default=None)
 
     def _tidy(self) -> None:

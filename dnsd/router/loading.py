@@ -213,7 +213,20 @@ def _roles(entries: Sequence[Entry[RouterRoleSection]], findings: Findings) -> d
         if redirects and entry.good("url") and entry.section.url is None:
             findings.problem(entry.at("redirect"), "no-url", message="there is no url to redirect to")
         roles[name] = RoleSettings(policy=policy, url=url, redirects=redirects, fallback_url=fallback_url)
+    _check_other_urls(entries, roles, findings)
     return roles
+
+
+def _check_other_urls(
+    entries: Sequence[Entry[RouterRoleSection]], roles: Mapping[str, RoleSettings], findings: Findings
+) -> None:
+    """Find roles that redirect, and fall back to one whose nodes have no URL to redirect to."""
+    for entry in entries:
+        role = roles.get(entry.section.name) if entry.good("name") else None
+        other = None if role is None or not role.redirects else roles.get(role.policy.other_role or "")
+        if other is not None and other.url is None:
+            message = f"{entry.section.fallback!r} has no url to redirect to"
+            findings.problem(entry.at("fallback"), "no-url", message=message)
 
 
 def _template(entry: Entry[RouterRoleSection], findings: Findings) -> UrlTemplate | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from dnsd.router.fleet_view import FleetView
 from dnsd.router.selection import RolePolicy, Router
 from dnsd.router.store_following import StoreFollower
 from dnsd.stores.opening import open_store
+
+log = logging.getLogger("dnsd.router")
 
 # How often it is looked whether the drains are loaded, at the start. Unit: seconds.
 LOOK_SECONDS = 0.01
@@ -30,6 +33,8 @@ async def open_router(
 ) -> AsyncIterator[Router]:
     """Give a router that has loaded the drains, and that follows and acknowledges them until the block ends.
 
+    Should that fail for good, which is logged as critical, `select` and `keep` raise `NotFollowing` from then on.
+
     Args:
         url: of a store that the servers share, as `redis://10.0.0.5:6379/0`.
         id: the consumer's; two of one id hide each other.
@@ -45,6 +50,7 @@ async def open_router(
     store = open_store(url, prefix=prefix, base=Path.cwd())
     follower = StoreFollower(store, view, id=id, state_file=state_file)
     following = asyncio.create_task(follower.run())
+    following.add_done_callback(lambda task: _tell(task, view))
     try:
         while not view.loaded:
             done, _ = await asyncio.wait((following,), timeout=LOOK_SECONDS)
@@ -56,3 +62,12 @@ async def open_router(
         await asyncio.gather(following, return_exceptions=True)
         await follower.leave()
         await store.close()
+
+
+def _tell(following: asyncio.Task[None], view: FleetView) -> None:
+    """Have nobody act by a view that nobody keeps."""
+    if following.cancelled():
+        return
+    error = following.exception()
+    view.why_not_followed = f"the drains are followed no more: {error!r}"
+    log.critical("%s", view.why_not_followed, exc_info=error)

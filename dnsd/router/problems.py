@@ -10,7 +10,17 @@ from aiohttp import web
 
 from dnsd.model.drain import Drain
 from dnsd.model.times import format_instant
-from dnsd.router.errors import AllDown, AllDrained, AllExcluded, NoNode, NoNodes, NotLoaded, UnknownRole
+from dnsd.router.errors import (
+    AllDown,
+    AllDrained,
+    AllExcluded,
+    NoNode,
+    NoNodes,
+    NotFollowing,
+    NotLoaded,
+    NoUrl,
+    UnknownRole,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,10 +34,12 @@ DRAINS_LISTED = 20
 
 TITLES = {
     NotLoaded: "The drains are not loaded yet",
+    NotFollowing: "The router has failed",
     UnknownRole: "There is no such role",
     NoNodes: "No node has the role",
     AllDrained: "Every node of the role is drained",
     AllDown: "No node of the role is up",
+    NoUrl: "No node of the role has a URL",
     AllExcluded: "The request excludes every node",
 }
 
@@ -41,7 +53,8 @@ def problem(
     document = {"type": f"/problems/{problem_id}", "title": title, "status": status, "detail": detail}
     return web.Response(
         status=status,
-        text=json.dumps({**document, "id": problem_id, **more}, ensure_ascii=False),
+        # In ASCII: what it quotes of a request need not be text that UTF-8 has.
+        text=json.dumps({**document, "id": problem_id, **more}),
         content_type=MEDIA_TYPE,
         headers={**HEADERS, **(headers or {})},
     )
@@ -54,6 +67,8 @@ def invalid(field: str, message: str) -> web.Response:
 
 def no_node(error: NoNode, *, role: str) -> web.Response:
     """Return the answer where there is no node: 503, which may be asked again, or 404 for an unknown role."""
+    if isinstance(error, NotFollowing):
+        return problem(503, error.id, TITLES[NotFollowing], str(error), role=role)
     if not error.passes:
         return problem(404, error.id, TITLES[type(error)], str(error), role=role)
     seconds = RETRY_AFTER_LOADING_SECONDS if isinstance(error, NotLoaded) else RETRY_AFTER_SECONDS

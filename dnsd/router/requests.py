@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ MAX_KEY_SIZE = 4096
 # Nodes that a client says have failed it. Unit: nodes.
 MAX_EXCLUDED = 64
 
-MAX_KIND_SIZE = 64  # characters
+# As ASCII, so that a token has room for it.
+KIND = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 
 QUERY = ("key", "near", "exclude", "purpose", "session", "node", "redirect")
 BODY = ("role", "key", "kind", "near", "exclude", "session")
@@ -93,8 +95,8 @@ def of_body(body: bytes) -> RouteRequest:
     if not isinstance(exclude, list) or not all(isinstance(each, str) for each in exclude):
         raise InvalidRequest("exclude is a list of nodes' ids", field="exclude")
     kind = texts["kind"] or ""
-    if len(kind) > MAX_KIND_SIZE:
-        raise InvalidRequest(f"kind has at most {MAX_KIND_SIZE} characters", field="kind")
+    if not KIND.fullmatch(kind):
+        raise InvalidRequest("kind is a word of letters, digits and _ . -, at most 64", field="kind")
     return RouteRequest(
         role=_role(texts["role"] or ""),
         key=_key(texts["key"]),
@@ -108,7 +110,8 @@ def of_body(body: bytes) -> RouteRequest:
 def _check_names(given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for name in given:
         if name not in known:
-            raise InvalidRequest(f"there is no {name!r} here; there are {', '.join(known)}", field=name)
+            field = name if name.isprintable() else None  # a lone surrogate is no text that could be answered
+            raise InvalidRequest(f"there is no {name!r} here; there are {', '.join(known)}", field=field)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:

@@ -19,8 +19,9 @@ from dnsd.errors import StartError, StoreUnavailable
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.selection import Router
 from dnsd.router.server_following import ServerFollower
-from dnsd.router.service import Service, Source
+from dnsd.router.service import Service
 from dnsd.router.settings import RouterSettings
+from dnsd.router.source import Source
 from dnsd.router.store_following import StoreFollower
 from dnsd.stores.opening import open_store
 

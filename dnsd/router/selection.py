@@ -19,7 +19,7 @@ from dnsd.model.drain import Mode
 from dnsd.model.node import Node
 from dnsd.model.report import Health
 from dnsd.router import hashing
-from dnsd.router.errors import AllDown, AllDrained, AllExcluded, NoNode, NoNodes, NotLoaded, UnknownRole
+from dnsd.router.errors import AllDown, AllDrained, AllExcluded, NoNode, NoNodes, NotFollowing, NotLoaded, UnknownRole
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.members import Level, Member, Purpose, RoleMembers, Scope
 
@@ -115,6 +115,8 @@ class Router:
         """
         view = self.view
         now = self._clock()
+        if view.why_not_followed:
+            raise NotFollowing(view.why_not_followed)
         if now >= view.next_at:
             view.settle(now)
         group = view.roles.get(role)
@@ -134,7 +136,12 @@ class Router:
 
         Returns:
             None: place it anew. The node is in maintenance, known to be down, or has the role no more.
+
+        Raises:
+            NotFollowing: nobody knows any more what is drained.
         """
+        if self.view.why_not_followed:
+            raise NotFollowing(self.view.why_not_followed)
         now = self._clock()
         if now >= self.view.next_at:
             self.view.settle(now)

@@ -2,6 +2,9 @@
 
 Events are taken as a bell: whatever rings, nodes and drains are read anew, so that nothing depends on what an event
 says. A server knows no routers over HTTP, so that nothing is acknowledged and `--wait applied` does not wait.
+
+Servers of a fleet come to a revision one after the other, and one that is cut off from the store stays behind: so a
+lower revision than the one that is obeyed is believed only where it is met again and again.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from collections.abc import Callable, Sequence
 
 from dnsd.api.client import Client
 from dnsd.api.errors import ClientError
+from dnsd.api.exchange import Exchange
 from dnsd.api.schemas import DrainInfo, NodeInfo
 from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Monitor, Node
 from dnsd.model.report import Health
 from dnsd.model.state import FleetState
 from dnsd.router.fleet_view import FleetView, Told
+from dnsd.router.server_standing import ASK_SECONDS, Standing, standing_of
 
 log = logging.getLogger("dnsd.router")
 
@@ -31,6 +36,17 @@ GATHER_SECONDS = 0.005
 
 # Between attempts while no server answers. Unit: seconds.
 RETRY_SECONDS = 0.5
+
+# So many looks in a row, each at the next server, must find a lower revision before one is obeyed: then the store has
+# lost writes, or was put back.
+BACKWARD_LOOKS = 3
+
+# So often a server that is cut off from its store is looked at before the others are tried again. Unit: looks.
+CUT_OFF_LOOKS = 5
+
+
+class _PassedOver(Exception):
+    """What this server knows is not obeyed now: the next one may know better."""
 
 
 class ServerFollower:
@@ -62,6 +78,9 @@ class ServerFollower:
         self._token = token
         self._clock = clock
         self._rung = asyncio.Event()
+        self._revision = 0  # of the server's state that is obeyed
+        self._backward = 0  # looks in a row that found a lower one
+        self._cut_off = 0  # looks in a row at servers that are cut off from their store
 
     @property
     def label(self) -> str:
@@ -72,9 +91,13 @@ class ServerFollower:
         """Follow until cancelled; an outage is waited out."""
         while True:
             try:
-                async with Client(self._servers[0], token=self._token) as client:
-                    await self._follow(client)
-            except ClientError as error:
+                server, token = self._servers[0], self._token
+                async with (
+                    Client(server, token=token) as client,
+                    Exchange(server, token=token, timeout_seconds=ASK_SECONDS) as exchange,
+                ):
+                    await self._follow(client, exchange)
+            except (ClientError, _PassedOver) as error:
                 self._failed(error)
             self._servers.append(self._servers.pop(0))
             await asyncio.sleep(RETRY_SECONDS)
@@ -82,13 +105,13 @@ class ServerFollower:
     async def leave(self) -> None:
         """Nobody waits for it."""
 
-    async def _follow(self, client: Client) -> None:
+    async def _follow(self, client: Client, exchange: Exchange) -> None:
         """Look whenever something rings, until the server fails."""
         listening = asyncio.create_task(self._listen(client))
         try:
             while True:
                 self._rung.clear()
-                await self._look(client)
+                await self._look(client, exchange)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._rung.wait()
@@ -105,9 +128,12 @@ class ServerFollower:
                         self._rung.set()
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _look(self, client: Client) -> None:
+    async def _look(self, client: Client, exchange: Exchange) -> None:
+        standing = await standing_of(exchange)
+        self._check(standing)
         nodes, drains = await client.nodes(), await client.drains()
-        state = state_of(nodes.items, drains.items)
+        state = state_of(nodes.items, drains.items, revision=standing.revision)
+        self._revision, self._backward = state.revision, 0
         now = self._clock()
         self._view.take_told(told_of(nodes.items), now=now)
         self._view.replace(state, now=now)
@@ -116,17 +142,38 @@ class ServerFollower:
             self.up = True
             log.info("%s: %d nodes, %d drains", self.label, len(nodes.items), len(drains.items))
 
-    def _failed(self, error: ClientError) -> None:
+    def _check(self, standing: Standing) -> None:
+        """Pass over a server that is behind what is obeyed, or cut off from its store while another may not be."""
+        if standing.is_cut_off:
+            self._cut_off += 1
+            count = len(self._servers)
+            if self._cut_off % (count + CUT_OFF_LOOKS) < count and count > 1:
+                raise _PassedOver(f"{self.label} is cut off from its store")
+        else:
+            self._cut_off = 0
+        if standing.revision >= self._revision:
+            return
+        # Nothing is lost where the store is not there to be asked: such a server has just not heard of it.
+        self._backward += not standing.is_cut_off
+        if self._backward < BACKWARD_LOOKS or standing.is_cut_off:
+            raise _PassedOver(f"{self.label} is at revision {standing.revision}, behind {self._revision}")
+        log.error("%s: revision %d counts again, after %d", self.label, standing.revision, self._revision)
+
+    def _failed(self, error: ClientError | _PassedOver) -> None:
         if self.up or self.heard_at is None:
             log.warning("%s; %s", error, "obeying what is known" if self._view.loaded else "naming nobody until it is")
         self.up = False
 
 
-def state_of(nodes: Sequence[NodeInfo], drains: Sequence[DrainInfo]) -> FleetState:
-    """Return what a server lists as a state; its revision is the highest that a drain names."""
+def state_of(nodes: Sequence[NodeInfo], drains: Sequence[DrainInfo], *, revision: int) -> FleetState:
+    """Return what a server lists as a state.
+
+    Args:
+        revision: at which the server was before it listed them; a drain may be newer.
+    """
     made = [drain for info in drains for drain in _drains_of(info)]
     return FleetState(
-        revision=max((each.revision for each in made), default=0),
+        revision=max((revision, *(each.revision for each in made))),
         nodes={info.id: _node_of(info) for info in nodes},
         drains={each.key: each for each in made},
     )

@@ -6,23 +6,26 @@ It knows nothing of where the view comes from.
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
 from dnsd.errors import InvalidRequest
+from dnsd.model.drain import Mode
+from dnsd.model.node import Node
 from dnsd.router import problems, requests
+from dnsd.router.catching import as_problems
 from dnsd.router.errors import AllDrained, NoNode
 from dnsd.router.metrics import Metrics
+from dnsd.router.redirecting import with_url
 from dnsd.router.requests import RouteRequest
 from dnsd.router.selection import FALLBACK_DRAINING, FALLBACK_ROLE, KEPT, SOURCE, Choice, Router
 from dnsd.router.settings import RoleSettings
-from dnsd.router.tokens import BadToken, ExpiredToken, Session, Signer, new_session_id
-
-log = logging.getLogger("dnsd.router")
+from dnsd.router.source import Source
+from dnsd.router.tokens import ExpiredToken, Session, Signer, digest_of, new_session_id
 
 # Of a request: a key and some ids. Unit: bytes.
 MAX_BODY_SIZE = 64 * 1024
@@ -31,35 +34,6 @@ MAX_BODY_SIZE = 64 * 1024
 FALLBACK_URL = "fallback-url"
 
 _DEFAULT = RoleSettings()
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Source(Protocol):
-    """What keeps the view.
-
-    Attributes:
-        up: it was reached at the last attempt.
-        heard_at: instant at which it was last read; None: never.
-        acknowledged: the revision that it has our word for; 0: none.
-    """
-
-    up: bool
-    heard_at: float | None
-
-    @property
-    def acknowledged(self) -> int:
-        """See above."""
-
-    @property
-    def label(self) -> str:
-        """What people call it."""
-
-    async def run(self) -> None:
-        """Keep the view until cancelled."""
-
-    async def leave(self) -> None:
-        """Say goodbye."""
 
 
 class Service:
@@ -93,7 +67,7 @@ class Service:
 
     def app(self) -> web.Application:
         """Return the application."""
-        app = web.Application(client_max_size=MAX_BODY_SIZE, middlewares=[_as_problems])
+        app = web.Application(client_max_size=MAX_BODY_SIZE, middlewares=[as_problems])
         app.add_routes(
             [
                 web.get("/route/{role}", self.route),
@@ -110,7 +84,7 @@ class Service:
     async def route(self, request: web.Request) -> web.Response:
         """Answer GET /route/{role}: a node, as JSON or as a redirection."""
         asked = requests.of_query(request.match_info["role"], _single(request))
-        choice = self._chosen(asked)
+        choice = self._chosen(asked, redirects=self._redirects(asked))
         if isinstance(choice, web.Response):
             return choice
         also = self._also(asked, choice) if choice.reason == SOURCE else {}
@@ -127,30 +101,33 @@ class Service:
     async def place(self, request: web.Request) -> web.Response:
         """Answer POST /sessions: a node for a new session, or for one that comes back, and its token."""
         asked = requests.of_body(await request.read())
-        choice = self._chosen(asked)
+        choice = self._chosen(asked, redirects=False)
         if isinstance(choice, web.Response):
             return choice
         if choice.reason != KEPT:
             self._router.placed(choice)
             self._metrics.sessions.labels(asked.role).inc()
-        named = self._session_of(asked, lenient=True)
-        session = Session(
-            node=choice.node.id,
-            role=choice.role,
-            id=new_session_id() if named is None else named.id,
-            kind=asked.kind or ("" if named is None else named.kind),
-            issued_at=int(self._clock()),
-        )
+        session = self._session_on(choice, asked)
         token = None if self._signer is None else self._signer.sign(session)
         status = 200 if choice.reason == KEPT else 201
         return self._answer(choice, asked, redirects=False, status=status, session=session.id, token=token)
 
-    def _chosen(self, asked: RouteRequest) -> Choice | web.Response:
+    def _session_on(self, choice: Choice, asked: RouteRequest) -> Session:
+        """Return the session that the request is about as it is now, on the node that it got."""
+        named, now = self._session_of(asked, lenient=True), int(self._clock())
+        if named is None:
+            return Session(choice.node.id, choice.role, new_session_id(), asked.kind, now, digest_of(asked.key))
+        # A token that were renewed while its node is drained would hold the session there for ever.
+        is_renewed = choice.reason != KEPT or choice.mode is Mode.NORMAL
+        issued_at = now if is_renewed else named.issued_at
+        return replace(named, node=choice.node.id, role=choice.role, issued_at=issued_at)
+
+    def _chosen(self, asked: RouteRequest, *, redirects: bool) -> Choice | web.Response:
         """Return the node that a request gets, or the answer that there is none; either is counted."""
         try:
-            choice = self._kept(asked) or self._router.select(
-                asked.role, key=asked.key, near=asked.near, exclude=asked.exclude, purpose=asked.purpose
-            )
+            choice = self._kept(asked)
+            if choice is None or (redirects and not self._has_url(choice, asked)):
+                choice = self._selected(asked, redirects=redirects)
         except NoNode as error:
             fallback = self._roles.get(asked.role, _DEFAULT).fallback_url
             if fallback is not None and isinstance(error, AllDrained):
@@ -166,6 +143,35 @@ class Service:
             self._metrics.fallbacks.labels(asked.role, choice.reason.removeprefix("fallback-")).inc()
         return choice
 
+    def _selected(self, asked: RouteRequest, *, redirects: bool) -> Choice:
+        """Return the node of a new session: one that a client can be redirected to, where it is to be."""
+
+        def select(exclude: frozenset[str]) -> Choice:
+            return self._router.select(
+                asked.role, key=asked.key, near=asked.near, exclude=exclude, purpose=asked.purpose
+            )
+
+        def all_without() -> frozenset[str]:
+            role = self._roles.get(asked.role, _DEFAULT)
+            groups = [self._router.view.roles.get(name or "") for name in (asked.role, role.policy.other_role)]
+            members = [(group.role, each) for group in groups if group for each in group.everywhere.members.values()]
+            return frozenset(each.id for name, each in members if self._url_of(each.node, name, asked) is None)
+
+        if not redirects:
+            return select(asked.exclude)
+        return with_url(
+            select, exclude=asked.exclude, has_url=lambda each: self._has_url(each, asked), all_without=all_without
+        )
+
+    def _has_url(self, choice: Choice, asked: RouteRequest) -> bool:
+        """Say whether a client can be sent to it; where the role has no URL at all, that is not the node's fault."""
+        is_without = self._roles.get(asked.role, _DEFAULT).url is None
+        return is_without or self._url_of(choice.node, choice.role, asked) is not None
+
+    def _url_of(self, node: Node, role: str, asked: RouteRequest) -> str | None:
+        template = self._roles.get(role, _DEFAULT).url
+        return None if template is None else template.url_of(node, role=role, key=asked.key or "")
+
     def _kept(self, asked: RouteRequest) -> Choice | None:
         """Return the node that a session is on, or a stream's, where it may be used still."""
         session = self._session_of(asked)
@@ -176,7 +182,9 @@ class Service:
         return self._router.keep(asked.role if session is None else session.role, node)
 
     def _session_of(self, asked: RouteRequest, *, lenient: bool = False) -> Session | None:
-        """Return what the request's token says; None: it has none, or one that is too old.
+        """Return what the request's token says; None: it has none, or one that is too old or another session's.
+
+        A key or a kind that the request leaves out is the session's own.
 
         Args:
             lenient: the token has been checked already.
@@ -192,7 +200,8 @@ class Service:
         other = self._roles.get(asked.role, _DEFAULT).policy.other_role
         if session.role not in (asked.role, other) and not lenient:
             raise InvalidRequest(f"the token is for the role {session.role}", field="session")
-        return session
+        is_same = asked.key is None or digest_of(asked.key) == session.key
+        return session if is_same and asked.kind in ("", session.kind) else None
 
     # --- answers ------------------------------------------------------------------------------------------------
 
@@ -202,8 +211,7 @@ class Service:
     def _answer(
         self, choice: Choice, asked: RouteRequest, *, redirects: bool, status: int = 200, **more: Any
     ) -> web.Response:
-        template = self._roles.get(choice.role, _DEFAULT).url
-        url = None if template is None else template.url_of(choice.node, role=choice.role, key=asked.key or "")
+        url = self._url_of(choice.node, choice.role, asked)
         if redirects:
             if url is None:
                 raise InvalidRequest(
@@ -257,25 +265,6 @@ class Service:
     async def metrics(self, _request: web.Request) -> web.Response:
         """Answer GET /metrics."""
         return web.Response(body=self._metrics.scrape(), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-
-@web.middleware
-async def _as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except InvalidRequest as error:
-        return problems.invalid(error.field or "", error.detail)
-    except BadToken as error:
-        return problems.problem(403, "bad-token", "The session's token is not believed", str(error), field="session")
-    except web.HTTPException as error:
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        word = (error.reason or "").lower().replace(" ", "-")
-        return problems.problem(
-            error.status, word, error.reason or "", f"{request.method} {request.path}", headers=headers
-        )
-    except Exception:  # whatever it is, the client gets an answer and the log a traceback
-        log.exception("%s failed", request.path)
-        return problems.problem(500, "internal-error", "The router failed", "see its log")
 
 
 def _single(request: web.Request) -> dict[str, str]:

@@ -21,7 +21,8 @@ from pathlib import Path
 from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreRefused, StoreUnavailable
 from dnsd.model.state import Consumer, FleetState
 from dnsd.router.fleet_view import FleetView
-from dnsd.router.union import servers_agree, servers_of, union
+from dnsd.router.state_file import keep_state
+from dnsd.router.union import Loss, servers_agree, servers_of, union
 from dnsd.stores import laststate
 from dnsd.stores.base import DrainStore
 
@@ -45,9 +46,6 @@ CONFIGURED_SECONDS = 2.0
 # After a loss: between two looks, and how long both histories count at least (docs/redis.md). Unit: seconds.
 AGAIN_SECONDS = 1.0
 BOTH_SECONDS = 10.0
-
-# The last state is written so long after the first of several changes. Unit: seconds.
-STATE_FILE_SECONDS = 0.2
 
 
 class StoreFollower:
@@ -88,6 +86,7 @@ class StoreFollower:
         self._state_moved = asyncio.Event()
         self._is_from_disk = False
         self._applied_at = 0.0
+        self._loss: Loss | None = None
         self._why_down = self._why_diverged = ""
 
     @property
@@ -108,7 +107,10 @@ class StoreFollower:
             group.create_task(self._hear_reports())
             group.create_task(self._read_configured_on())
             if self._state_file is not None:
-                group.create_task(self._keep_state())
+                path, moved = self._state_file, self._state_moved
+                group.create_task(
+                    keep_state(path, self._store.label, self._worth_keeping, moved=moved, clock=self._clock)
+                )
 
     async def leave(self) -> None:
         """Say that the router has ended, so that nobody waits for it."""
@@ -135,8 +137,8 @@ class StoreFollower:
             log.error("the last state is not used: %s", error)
             return
         if last is not None:
+            self._view.hold(last.heard_at)  # who was fresh then may have reported ever since
             self._view.replace(last.state, now=self._clock())
-            self._view.hold(self._clock())
             self._is_from_disk, self.heard_at = True, last.heard_at
             self._applied_at = self._clock()
             log.warning("starting from the last state in %s: revision %d", self._state_file, last.state.revision)
@@ -197,10 +199,13 @@ class StoreFollower:
         if not view.loaded:
             await self._load()
             return
+        if self._loss is not None:
+            await self._obey_both(self._loss)  # an outage came in between
+            return
         try:
             records = await self._store.changes(after=view.revision, mark=view.mark, wait_seconds=wait_seconds)
         except StoreDiverged as error:
-            await self._obey_both(error)
+            await self._obey_both(await self._noticed(error))
         except ChangesTrimmed:
             await self._load()
         else:
@@ -224,21 +229,25 @@ class StoreFollower:
         self._obeyed()
         log.info("loaded revision %d: %d nodes, %d drains", state.revision, self._view.size, len(state.drains))
 
-    async def _obey_both(self, error: StoreDiverged) -> None:
-        """Obey what is known and what the store has now together, until its servers agree on the latter."""
-        known = self._view.state
-        noticed, then = time.monotonic(), servers_of(await self._store.consumers())
+    async def _noticed(self, error: StoreDiverged) -> Loss:
         if str(error) != self._why_diverged:
             log.error("%s: it has lost writes, and what is known holds on", error)
             self._why_diverged = str(error)
+        servers = servers_of(await self._store.consumers())
+        return Loss(self._view.state, servers, noticed_at=time.monotonic())
+
+    async def _obey_both(self, loss: Loss) -> None:
+        """Obey what is known and what the store has now together, until its servers agree on the latter."""
         while True:
             found = await self._store.load()
-            if found.revision < known.revision:
+            if found.revision < loss.known.revision:
                 await asyncio.sleep(AGAIN_SECONDS)  # it is behind: the next look comes here again
                 return
             now = servers_of(await self._store.consumers())
-            is_settled = time.monotonic() - noticed >= self._both_seconds and servers_agree(then, now, found)
-            self._view.replace(found if is_settled else union(known, found), now=self._clock())
+            is_over = time.monotonic() - loss.noticed_at >= self._both_seconds
+            is_settled = is_over and servers_agree(loss.servers, now, found)
+            self._loss = None if is_settled else loss
+            self._view.replace(found if is_settled else union(loss.known, found), now=self._clock())
             self._obeyed()
             if is_settled:
                 self._is_from_disk, self._why_diverged = False, ""
@@ -269,18 +278,8 @@ class StoreFollower:
                     self._view.take_configured(configured, now=self._clock())
             await asyncio.sleep(CONFIGURED_SECONDS)
 
-    async def _keep_state(self) -> None:
-        while True:
-            await self._state_moved.wait()
-            await asyncio.sleep(STATE_FILE_SECONDS)
-            self._state_moved.clear()
-            if self._view.loaded and not self._is_from_disk and self._state_file is not None:
-                state: FleetState = self._view.state
-                last = laststate.LastState(store=self._store.label, heard_at=self._clock(), state=state)
-                try:
-                    await asyncio.to_thread(laststate.write, self._state_file, last)
-                except OSError as error:
-                    log.error("the last state cannot be written: %s", error)
+    def _worth_keeping(self) -> FleetState | None:
+        return self._view.state if self._view.loaded and not self._is_from_disk else None
 
     # --- up and down --------------------------------------------------------------------------------------------
 

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dnsd.errors import DnsdError
+from dnsd.router.hashing import bytes_of
 
 _VERSION = "v1"
 
-# More than any token has: names of 63 and 128 characters. Unit: characters.
+# More than any token has: names of 63 and 128 characters, a kind of 64, all of them ASCII. Unit: characters.
 MAX_TOKEN_SIZE = 1024
 
 # As many as the signature has: with fewer, the secret is what is guessed. Unit: bytes.
@@ -28,6 +29,7 @@ LEAST_SECRET_SIZE = 32
 CLOCK_SKEW_SECONDS = 300.0
 
 _SESSION_ID_SIZE = 12  # random bytes: nobody guesses, and no two are the same
+_KEY_DIGEST_SIZE = 12  # bytes: nobody finds another key of one digest in a token's life
 
 
 class BadToken(DnsdError):
@@ -45,6 +47,7 @@ class Session:
     Args:
         kind: as the caller named it, such as `publish` or `play`.
         issued_at: instant, in whole seconds.
+        key: `digest_of` the key that it was placed for; empty: it was placed without one.
     """
 
     node: str
@@ -52,6 +55,14 @@ class Session:
     id: str
     kind: str
     issued_at: int
+    key: str = ""
+
+
+def digest_of(key: str | None) -> str:
+    """Return what stands for a key in a token: short, whatever the key, and empty where there is none."""
+    if key is None:
+        return ""
+    return _encode(hashlib.blake2b(bytes_of(key), digest_size=_KEY_DIGEST_SIZE, person=b"dnsd-session").digest())
 
 
 def new_session_id() -> str:
@@ -76,7 +87,7 @@ class Signer:
 
     def sign(self, session: Session) -> str:
         """Return the token of a session."""
-        words = [session.node, session.role, session.id, session.kind, session.issued_at]
+        words = [session.node, session.role, session.id, session.kind, session.issued_at, session.key]
         payload = _encode(json.dumps(words, separators=(",", ":")).encode())
         return f"{_VERSION}.{payload}.{_encode(_signature(self._keys[0], payload))}"
 

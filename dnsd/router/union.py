@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dnsd.model.drain import Drain
 from dnsd.model.state import Consumer, FleetState
 
 DNS_KIND = "dns"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Writes that a store has lost, from when that was noticed until its own history counts again.
+
+    Args:
+        known: what was obeyed then.
+        servers: the dnsd servers as they were then.
+        noticed_at: by the monotonic clock.
+    """
+
+    known: FleetState
+    servers: Mapping[str, Consumer]
+    noticed_at: float
 
 
 def union(known: FleetState, found: FleetState) -> FleetState:

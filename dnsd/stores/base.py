@@ -157,7 +157,8 @@ class DrainStore(Protocol):
     async def put_reports(self, reports: Sequence[Report]) -> None:
         """Keep the last report of each node; one whose sequence is not higher than the kept one's is dropped.
 
-        Reports make no revision and no history.
+        Reports make no revision and no history. A failure may leave a part of them written, each one whole: keeping
+        all of them again does no harm.
 
         Raises:
             ValueError: a sequence below 0 or above 2**63 - 1; nothing was written.

@@ -141,6 +141,7 @@ SERVER: list[Case] = [
     ('[drain]\ndefault_expiry = "0s"\n', [("bad-duration", 6, "drain.default_expiry")]),
     ('[drain]\nwarn_after = "0s"\n', [("bad-duration", 6, "drain.warn_after")]),
     ('[health]\nstale_after = "9999d"\n', [("bad-duration", 6, "health.stale_after")]),
+    ('[health]\ncheck_local = "yes"\n', [("wrong-type", 6, "health.check_local")]),
 ]
 
 NODES: list[Case] = [

@@ -35,6 +35,8 @@ def test_defaults(tmp_path: Path) -> None:
     assert (settings.default_expiry_seconds, settings.stale_after_seconds) == (4 * 3600.0, 30.0)
     assert settings.warn_after_seconds == 24 * 3600.0
     assert load(tmp_path, GOOD_START + '[drain]\nwarn_after = "90m"\n').warn_after_seconds == 5400.0
+    assert settings.check_local is False
+    assert load(tmp_path, GOOD_START + "[health]\ncheck_local = true\n").check_local is True
     assert set(settings.zones) == {names.from_text("example.org.")}
     assert [warning.rpartition(" ")[2] for warning in settings.warnings] == ["[store-forgets]"]
 

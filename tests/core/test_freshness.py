@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dnsd.core.engine import Engine
 from dnsd.core.fleet import Fleet, FleetSpec
-from dnsd.core.freshness import GRAINS, Hold
+from dnsd.model.freshness import GRAINS, Hold
 from dnsd.model.node import Monitor
 from dnsd.model.report import Report
 from dnsd.model.state import FleetState

@@ -18,6 +18,7 @@ ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
 FLEET = {name: ([address], ["edge"], "eu") for name, address in ADDRESSES.items()}
 POOL = "edge.example.org"
 ALL = set(ADDRESSES.values())
+CHECK_LOCAL = "[health]\ncheck_local = true\n"
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -73,7 +74,7 @@ def check_text(farm: Farm, *, interval: str = "100ms") -> str:
 
 @pytest.fixture
 def server(tmp_path: Path, farm: Farm) -> Iterator[Server]:
-    own = Server(tmp_path, store="sqlite", workers=1, fleet=FLEET, more=check_text(farm))
+    own = Server(tmp_path, store="sqlite", workers=1, fleet=FLEET, more=CHECK_LOCAL + check_text(farm))
     own.config.write_text(own.config.read_text().replace('region = "eu"\n', 'region = "eu"\nmonitor = "check"\n', 3))
     try:
         own.start()

@@ -63,6 +63,50 @@ def test_in_an_outage_reports_do_not_get_stale_and_drains_do_end() -> None:
     assert member(view, "n0")[1] is Health.STALE
 
 
+def test_a_second_outage_soon_after_the_first_makes_nobody_stale() -> None:
+    """Who is not heard in the moment between has the rest of the interval after it, and no more."""
+    view = a_view([a_node("n0", monitor=Monitor.AGENT)], reports=[a_report("n0")])
+    view.hold(NOW + 5)
+    view.release(NOW + 100)
+    view.hold(NOW + 101)
+    view.settle(NOW + 200)
+    assert member(view, "n0")[1] is Health.UP
+    view.release(NOW + 200)
+    view.settle(NOW + 228)
+    assert member(view, "n0")[1] is Health.UP
+    view.settle(NOW + 229)
+    assert member(view, "n0")[1] is Health.STALE
+
+
+def test_a_report_heard_in_an_outage_gets_stale_after_it() -> None:
+    """A store that answers some calls and not others holds freshness, and brings reports."""
+    view = a_view([a_node("n0", monitor=Monitor.AGENT)])
+    view.hold(NOW)
+    view.take_reports([a_report("n0", at=NOW + 5)], now=NOW + 5)
+    view.release(NOW + 10)
+    view.settle(NOW + 39)
+    assert member(view, "n0")[1] is Health.UP
+    view.settle(NOW + 40)
+    assert member(view, "n0")[1] is Health.STALE
+
+
+def test_what_is_gone_leaves_nothing_behind() -> None:
+    """Of nodes that came, were drained and given sessions, and went."""
+    view = a_view([])
+    for number in range(20):
+        node, drain = a_node(f"n{number}"), a_drain(f"n{number}")
+        changes = [Change(Entity.NODE, node.id, node), Change(Entity.DRAIN, drain.key.text, drain)]
+        view.apply([ChangeRecord(1, NOW, change) for change in changes], now=NOW)
+        view.take_reports([a_report(node.id)], now=NOW)
+        found = view.member(node.id, ROLE)
+        assert found is not None
+        view.placed(found, ROLE)
+        changes = [Change(Entity.DRAIN, drain.key.text, None), Change(Entity.NODE, node.id, None)]
+        view.apply([ChangeRecord(1, NOW, change) for change in changes], now=NOW)
+    assert (view._drains, view._placed, view._members, view.roles) == ({}, {}, {}, {})
+    assert view.sequence_of("n0") is None
+
+
 def test_changes_are_taken_in_order() -> None:
     """A node that comes, is drained, replaced and removed, each by its revision."""
     view = a_view([a_node("n0")])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from dnsd.errors import StoreDiverged
+from dnsd.errors import StoreDiverged, StoreUnavailable
 from dnsd.model.drain import Drain, DrainKey, Mode
-from dnsd.model.node import Node
+from dnsd.model.node import Monitor, Node
+from dnsd.model.report import Health
 from dnsd.model.state import Action, Change, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.router import FleetView, store_following
 from dnsd.router.store_following import StoreFollower
 from dnsd.router.union import servers_agree, servers_of, union
+from dnsd.stores import laststate
 from dnsd.stores.memory import MemoryStore
 from tests.router.fleets import NOW, ROLE, a_drain, a_node, a_report, a_state
 
@@ -130,6 +133,34 @@ async def test_a_store_that_lost_writes_is_not_believed_at_once(monkeypatch: pyt
         assert view.member("n1", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
 
 
+async def test_an_outage_does_not_end_that_both_histories_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it, both hold until a server has spoken, and then the store's own counts."""
+    monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(store_following, "RETRY_SECONDS", 0.01)
+    written = Written()
+    await written.store.open()
+    await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
+    written.store.open = _nothing  # type: ignore[method-assign]
+    async with following(written) as (view, follower):
+        await until(lambda: follower.acknowledged == 3)
+        other = FakeHistory(written.store)
+        other.become(a_state([a_node("n0"), a_node("n1")], [a_drain("n1")], revision=4))
+        await until(lambda: view.revision == 4)
+        other.is_out = True
+        await until(lambda: not follower.up)
+        # What comes meanwhile, as the release of a drain that was lost, is found again by a look at the whole.
+        other.become(a_state([a_node("n0"), a_node("n1")], revision=5))
+        other.is_out = False
+        await until(lambda: follower.up and view.revision == 5)
+        modes = {name: view.member(name, ROLE).mode for name in ("n0", "n1")}  # type: ignore[union-attr]
+        assert modes == {"n0": Mode.DRAINING, "n1": Mode.NORMAL}
+        await written.store.heartbeat(
+            Consumer(id="ns1", kind="dns", applied=5, applied_at=NOW, seen_at=NOW + 1, mark="new")
+        )
+        await until(lambda: view.member("n0", ROLE).mode is Mode.NORMAL)  # type: ignore[union-attr]
+
+
 async def test_a_store_that_has_gone_back_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a lower revision it has lost writes, and its servers write them back: until then what is known holds."""
     monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
@@ -153,6 +184,7 @@ class FakeHistory:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.loads = 0
+        self.is_out = False
 
     def become(self, state: FleetState) -> None:
         """Have it hold another state from now on, for whoever comes from another history."""
@@ -160,6 +192,8 @@ class FakeHistory:
 
         async def load() -> FleetState:
             self.loads += 1
+            if self.is_out:
+                raise StoreUnavailable("a test's outage")
             return found
 
         async def changes(*, after: int, mark: str = "", **_: object) -> tuple[()]:
@@ -174,6 +208,23 @@ class FakeHistory:
         for method in (load, changes, consumers):
             setattr(self._store, method.__name__, method)
         self._store._bell.ring()
+
+
+async def test_a_start_from_the_disk_takes_nobody_as_stale(tmp_path: Path) -> None:
+    """However long ago the file was written: freshness has stood still since."""
+    path = tmp_path / "last-state"
+    state = a_state([a_node("n0", monitor=Monitor.AGENT)], reports=[a_report("n0", at=NOW - 1005)])
+    laststate.write(path, laststate.LastState(store="s", heard_at=NOW - 1000, state=state))
+    store, view = MemoryStore(), FleetView()
+
+    async def open_store() -> None:
+        raise StoreUnavailable("a test's outage")
+
+    store.open = open_store  # type: ignore[method-assign]
+    follower = StoreFollower(store, view, id="r1", state_file=path, clock=lambda: NOW)
+    await follower._open()
+    assert view.loaded
+    assert view.member("n0", ROLE).health is Health.UP  # type: ignore[union-attr]
 
 
 def test_of_two_drains_under_one_key_what_drains_more_counts() -> None:

@@ -143,6 +143,23 @@ def test_a_problem_by_itself(tmp_path: Path, text: str, place: str, problem: str
     assert (place, problem) in problems(tmp_path, text)
 
 
+def test_a_role_that_redirects_falls_back_to_one_with_a_url(tmp_path: Path) -> None:
+    """Otherwise no client could be sent there."""
+    text = """\
+version = 1
+[server]
+urls = ["http://h"]
+[[role]]
+name = "edge"
+url = "https://{id}/"
+redirect = true
+fallback = "role:origin"
+[[role]]
+name = "origin"
+"""
+    assert problems(tmp_path, text) == {("role[0].fallback", "no-url")}
+
+
 def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     """Rather than a traceback."""
     with pytest.raises(ConfigurationError):

@@ -15,7 +15,7 @@ from dnsd.model.drain import Mode
 from dnsd.router import FleetView, RolePolicy, Router
 from dnsd.router.service import Service
 from dnsd.router.settings import RoleSettings
-from dnsd.router.tokens import Session, Signer
+from dnsd.router.tokens import Session, Signer, digest_of
 from dnsd.router.urls import UrlTemplate
 from tests.router.fleets import NOW, Clock, a_drain, a_node, a_view
 
@@ -100,6 +100,33 @@ async def test_a_role_redirects_where_it_is_told_to() -> None:
             assert response.status == 400
 
 
+async def test_a_node_without_a_url_is_passed_over_where_clients_are_redirected() -> None:
+    """503 where there is no other, also in the role fallen back to; JSON names it all the same."""
+    nodes = [a_node(f"n{number}", roles=("ingest",)) for number in range(40)]
+    with_url = a_node("v6", roles=("ingest",), addresses=("2001:db8::1",))
+    async with serving(a_view([*nodes, with_url])) as client:
+        for key in range(10):
+            async with client.get(f"/route/ingest?key={key}", allow_redirects=False) as response:
+                assert (response.status, response.headers["Location"]) == (307, "rtmp://[2001:db8::1]/live")
+        async with client.get("/route/ingest?exclude=v6") as response:
+            assert (response.status, (await response.json())["id"]) == (503, "no-url")
+        assert (await document(client, "/route/ingest?redirect=0&exclude=v6"))["url"] is None
+    drained = a_view(NODES, [a_drain("edge-1"), a_drain("edge-2", role="edge")])
+    async with serving(drained) as client, client.get("/route/edge?redirect=1") as response:
+        assert (response.status, (await response.json())["id"]) == (503, "all-drained")
+
+
+async def test_the_longest_names_make_a_token_that_is_read() -> None:
+    """Whatever a request may have in it."""
+    node = a_node("n" * 63, roles=("r" * 63,))
+    async with serving(a_view([node])) as client:
+        body = {"role": "r" * 63, "kind": "k" * 64, "key": "\U0001f600" * 4096}
+        async with client.post("/sessions", json=body) as response:
+            token = (await response.json())["token"]
+        async with client.post("/sessions", json={**body, "session": token}) as response:
+            assert (response.status, (await response.json())["reason"]) == (200, "kept")
+
+
 @pytest.mark.parametrize(
     ("path", "status", "problem"),
     [
@@ -134,6 +161,9 @@ async def test_what_makes_no_sense_is_a_problem(path: str, status: int, problem:
         b'{"key": "k"}',
         b'{"role": "edge", "exclude": "edge-1"}',
         b'{"role": "edge", "x": 1}',
+        b'{"\\ud800": 1}',
+        b'{"role": "\\ud800"}',
+        '{"role": "edge", "kind": "\U0001f600"}'.encode(),
         b'{"role": "edge", "kind": "' + b"k" * 100 + b'"}',
         b"[" * 50_000,
         b"\xff",
@@ -162,7 +192,7 @@ async def test_a_session_keeps_its_node_while_it_drains() -> None:
             placed = await response.json()
         assert placed["node"] == "edge-1"
         said = SIGNER.read(placed["token"], now=NOW)
-        assert said == Session(node="edge-1", role="edge", id=placed["session"], kind="play", issued_at=int(NOW))
+        assert said == Session("edge-1", "edge", placed["session"], "play", int(NOW), digest_of("k"))
         path = f"/route/edge?key=k&near=eu&session={placed['token']}"
         expected = {
             Mode.NORMAL: ("edge-1", "kept"),
@@ -182,6 +212,41 @@ async def test_a_session_keeps_its_node_while_it_drains() -> None:
 def a_state_of(mode: Mode) -> Any:
     """Return the state in which `edge-1` is in a mode."""
     return a_view(NODES, [] if mode is Mode.NORMAL else [a_drain("edge-1", mode=mode)]).state
+
+
+@pytest.mark.parametrize("other", [{"key": "b"}, {"kind": "publish"}])
+async def test_a_token_brings_no_other_session_to_a_drained_node(other: dict[str, str]) -> None:
+    """For another key or kind, it is a new session, with an id of its own."""
+    view = a_view(NODES)
+    async with serving(view) as client:
+        body = {"role": "edge", "key": "a", "kind": "play", "near": "eu"}
+        async with client.post("/sessions", json=body) as response:
+            placed = await response.json()
+        view.replace(a_state_of(Mode.DRAINING), now=NOW)
+        async with client.post("/sessions", json={**body, **other, "session": placed["token"]}) as response:
+            found = await response.json()
+            assert (response.status, found["node"], found["reason"]) == (201, "edge-2", "placed")
+        assert found["session"] != placed["session"]
+
+
+async def test_a_token_is_not_renewed_while_its_node_drains() -> None:
+    """However often it is shown, it is over after its lifetime; on a normal node it is renewed."""
+    clock, view = Clock(), a_view(NODES)
+    body = {"role": "edge", "key": "a", "near": "eu"}
+    async with serving(view, clock=clock) as client:
+        token = None
+        for seconds, mode, status in (
+            (0, Mode.NORMAL, 201),
+            (40, Mode.NORMAL, 200),
+            (80, Mode.DRAINING, 200),
+            (100, Mode.DRAINING, 200),
+            (101, Mode.DRAINING, 201),
+        ):
+            clock.now = NOW + seconds
+            view.replace(a_state_of(mode), now=NOW)
+            async with client.post("/sessions", json={**body, "session": token}) as response:
+                assert response.status == status
+                token = (await response.json())["token"]
 
 
 async def test_a_token_is_for_its_role() -> None:

@@ -10,16 +10,18 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
+from dnsd.config.settings import Settings
 from dnsd.control.checks.assignment import Assignment
 from dnsd.control.checks.judging import Standing, judge
 from dnsd.control.checks.probing import Outcome, Prober
 from dnsd.control.checks.schedule import Schedule
+from dnsd.control.checks.slots import Slots
 from dnsd.control.publisher import Publisher
-from dnsd.model.check import Checked, CheckSpec, Target
+from dnsd.model.check import Checked, Target
 from dnsd.model.report import Health
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class Checks:
     """Active checks of one server.
 
     Args:
-        specs: gives the checks of the present configuration.
+        settings: gives the present settings, which a reload replaces.
         prober: makes one try; None: over the network.
 
     Attributes:
@@ -70,14 +72,14 @@ class Checks:
         self,
         publisher: Publisher,
         *,
-        specs: Callable[[], Sequence[CheckSpec]],
+        settings: Callable[[], Settings],
         prober: Prober | None = None,
         rng: Random | None = None,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.lag_seconds = 0.0
         self._publisher = publisher
-        self._specs = specs
+        self._settings = settings
         self._prober = prober or Prober()
         self._assignment = Assignment()
         self._standings: dict[Target, Standing] = {}
@@ -86,6 +88,7 @@ class Checks:
         self._touched: set[str] = set()  # nodes of which there is something to tell
         self._turned: list[tuple[int, str]] = []  # levels and lines for the log
         self._under_way = 0
+        self._slots = Slots()
         self._asleep_until: float | None = None
         self._woken = asyncio.Event()
         self._news = asyncio.Event()
@@ -101,14 +104,14 @@ class Checks:
         """
         if not self._running:
             return  # all are taken when it begins
-        fleet, specs = self._publisher.fleet, self._specs()
+        fleet, settings = self._publisher.fleet, self._settings()
         keys = {*fleet.nodes, *self._assignment.nodes} if nodes is None else nodes
         now = asyncio.get_running_loop().time()
         new: set[Target] = set()
         gone: set[Target] = set()
         for key in keys:
             had = bool(self._assignment.of(key))
-            came, went = self._assignment.put(key, fleet.nodes.get(key), specs)
+            came, went = self._assignment.put(key, fleet.nodes.get(key), settings.checks, local=settings.check_local)
             new |= came
             gone |= went
             if had or self._assignment.of(key):
@@ -118,6 +121,9 @@ class Checks:
             del self._standings[target]
             self._schedule.remove(target)
             self._first.left.discard(target)
+        for key in keys:
+            for target, due in self._slots.let_go(key):
+                self._schedule.put_back(target, due=due)
         self._begin_round(new - gone, now)
         for target in new - gone:
             self._standings[target] = Standing(target)
@@ -158,9 +164,12 @@ class Checks:
         now = asyncio.get_running_loop().time()
         while self._under_way < MAX_AT_ONCE and (taken := self._schedule.take(now)) is not None:
             target, due = taken
+            node = self._slots.take(target, self._assignment.users(target), due=due)
+            if node is None:
+                continue
             self.lag_seconds = now - due
             self._under_way += 1
-            group.create_task(self._try(self._standings[target], began=now))
+            group.create_task(self._try(self._standings[target], node, began=now))
 
     async def _wait(self) -> None:
         """Sleep until a target is due and may be tried."""
@@ -174,10 +183,13 @@ class Checks:
         if due is not None and (asleep is None or due < asleep):
             self._woken.set()
 
-    async def _try(self, standing: Standing, *, began: float) -> None:
+    async def _try(self, standing: Standing, node: str, *, began: float) -> None:
         target = standing.target
         outcome = await self._prober.probe(target)
         self._under_way -= 1
+        held = self._slots.give_back(node)
+        if held is not None:
+            self._schedule.put_back(held[0], due=held[1])
         self.counts[target.probe.type.value, outcome.result] += 1
         if self._standings.get(target) is standing:  # else it was removed meanwhile
             self._schedule.tried(target, began=began)
@@ -237,6 +249,7 @@ class Checks:
                 role,
                 [self._standings[target] for target in targets],
                 before=before[role].health if role in before else Health.UNKNOWN,
+                barred=self._assignment.barred(node, role),
             )
             for role, targets in self._assignment.of(node).items()
         }

@@ -36,19 +36,22 @@ class Standing:
         return f"check {self.target.text}: {self.last.text}{count}"
 
 
-def judge(role: str, standings: Sequence[Standing], *, before: Health) -> Checked:
+def judge(role: str, standings: Sequence[Standing], *, before: Health, barred: Sequence[Target] = ()) -> Checked:
     """Return the health of a node in a role.
 
     Args:
         standings: of its targets for the role.
         before: what was said last. It holds until every target has a verdict, so that a reload that changes a check
             moves nobody before it knows better.
+        barred: targets that must not be tried: what is not known of them is never up.
     """
-    if not standings:
+    if not standings and not barred:
         return Checked(Health.UNKNOWN, f"no [[check]] is for it in the role {role}")
     of = {health: [each for each in standings if each.verdict.health is health] for health in Health}
     if of[Health.DOWN]:
         return Checked(Health.DOWN, _named(of[Health.DOWN]))
+    if barred:
+        return Checked(Health.UNKNOWN, _named_barred(barred))
     if of[Health.UNKNOWN]:
         return Checked(before, _named(of[Health.UNKNOWN]))
     failing = [each for each in standings if each.verdict.failures]
@@ -56,6 +59,15 @@ def judge(role: str, standings: Sequence[Standing], *, before: Health) -> Checke
 
 
 def _named(standings: Sequence[Standing]) -> str:
-    text = "; ".join(each.text for each in standings[:MAX_NAMED])
-    left = len(standings) - MAX_NAMED
+    return _first([each.text for each in standings])
+
+
+def _named_barred(targets: Sequence[Target]) -> str:
+    why = "not tried, since a registered node has no say over this machine and link ([health] check_local)"
+    return _first([f"check {each.text}: {why}" for each in targets])
+
+
+def _first(texts: Sequence[str]) -> str:
+    left = len(texts) - MAX_NAMED
+    text = "; ".join(texts[:MAX_NAMED])
     return text if left <= 0 else f"{text}; and {left} more"

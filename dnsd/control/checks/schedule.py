@@ -25,7 +25,7 @@ class Schedule:
 
     A target is in one of three states:
 
-        waiting ──take──► being tried ──tried──► waiting
+        waiting ──take──► being tried ──tried, put_back──► waiting
            └───remove───► gone ◄───remove──┘
     """
 
@@ -74,6 +74,11 @@ class Schedule:
             self._tried.add(target)
             after = interval * self._rng.uniform(EARLIEST_SECOND, EARLIEST_SECOND + 1.0)
         self._push(target, began + after)
+
+    def put_back(self, target: Target, *, due: float) -> None:
+        """Let a target that was taken and not tried wait again; one that was removed meanwhile is passed over."""
+        if target in self._number:
+            self._push(target, due)
 
     @property
     def next_due(self) -> float | None:

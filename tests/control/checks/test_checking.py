@@ -78,7 +78,7 @@ async def checked_site(
     """Run a site's checks over a fake network."""
     site = await site_of(nodes, **{"pools": (pool(),), **options}, checks=tuple(checks))
     plane = site.plane
-    plane.checks = Checks(plane.publisher, specs=lambda: plane.settings.checks, prober=network, rng=Random(1))
+    plane.checks = Checks(plane.publisher, settings=lambda: plane.settings, prober=network, rng=Random(1))
     plane.publisher.on_nodes = plane.checks.follow
     task = asyncio.create_task(plane.checks.run())
     try:
