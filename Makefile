@@ -32,10 +32,12 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-# First what may run side by side, then what loads the machine or measures it.
+# First what may run side by side, then what loads the machine or measures it. Much of a test is waiting, so that one
+# more at a time than there are CPUs is well.
+TEST_WORKERS ?= $(shell expr $$(nproc) + 1)
 test: setup-test
 	@scripts/provide-test-tools
-	$(BIN)/pytest -q -n auto --dist loadgroup -m 'not alone'
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadgroup -m 'not alone'
 	$(BIN)/pytest -q -m alone
 
 lint: setup-test
