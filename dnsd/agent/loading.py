@@ -26,7 +26,7 @@ from dnsd.agent.schema import (
     TopSection,
 )
 from dnsd.agent.settings import AgentSettings
-from dnsd.config.findings import Findings, suggestion
+from dnsd.config.findings import EXPECTED, Findings, suggestion
 from dnsd.config.locator import Path as Place
 from dnsd.config.locator import locate_keys
 from dnsd.errors import ConfigurationError, Problem
@@ -39,15 +39,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 # In the words of the file's author; pydantic has its own for the rest.
-_EXPECTED = {
-    "string_type": "should be text, in quotes",
-    "int_type": "should be an integer",
-    "float_type": "should be a number",
-    "bool_type": "should be true or false",
-    "list_type": "should be a list, in brackets",
-    "dict_type": "should be a table, in braces",
-    "too_short": "should not be empty",
-}
+_EXPECTED = {**EXPECTED, "too_short": "should not be empty"}
 
 
 def load_agent_settings(path: Path) -> AgentSettings:

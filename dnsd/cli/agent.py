@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dnsd.cli.connection import DURATION, TEXT, json_option
+from dnsd.cli.connection import (
+    DURATION,
+    TEXT,
+    for_option,
+    indefinite_option,
+    json_option,
+    mode_option,
+    reason_option,
+)
 from dnsd.cli.failures import ExitStatus, check_document
 from dnsd.cli.output import clean, complain, show_json
 from dnsd.cli.requests import request_of
@@ -75,16 +83,10 @@ def check(config: Path, *, as_json: bool) -> None:
 @agent.command("drain")
 @config_option
 @roles_option
-@click.option(
-    "--mode",
-    type=click.Choice(["draining", "maintenance"]),
-    default="draining",
-    show_default=True,
-    help="As elsewhere.",
-)
-@click.option("--for", "for_seconds", type=DURATION, help="Until so long from now. Default: the server's.")
-@click.option("--indefinite", is_flag=True, help="Until somebody releases it.")
-@click.option("--reason", required=True, type=TEXT, metavar="TEXT", help="Why; shown to everybody who asks.")
+@mode_option
+@for_option
+@indefinite_option
+@reason_option
 @click.option("--wait", type=click.Choice(["applied", "safe"]), help="Return when all have applied it, or when safe.")
 @timeout_option
 @json_option

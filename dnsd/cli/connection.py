@@ -122,6 +122,21 @@ def _remember_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
     return value
 
 
+for_option = click.option(
+    "--for", "for_seconds", type=DURATION, help="Until so long from now, as 90m. Default: the server's."
+)
+indefinite_option = click.option("--indefinite", is_flag=True, help="Until somebody releases it.")
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["draining", "maintenance"]),
+    default="draining",
+    show_default=True,
+    help="draining: no new work. maintenance: used for nothing.",
+)
+reason_option = click.option(
+    "--reason", required=True, type=TEXT, metavar="TEXT", help="Why; shown to everybody who asks."
+)
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, is_eager=True, callback=_remember_json, help="Print JSON for programs."
 )

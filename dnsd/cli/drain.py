@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from dnsd.api.errors import NoAnswerInTime, ServerUnreachable
-from dnsd.cli.connection import DURATION, INSTANT, NODE, TEXT, Connection, refuse_together, talks_to_server
+from dnsd.cli.connection import (
+    DURATION,
+    INSTANT,
+    NODE,
+    TEXT,
+    Connection,
+    for_option,
+    indefinite_option,
+    mode_option,
+    reason_option,
+    refuse_together,
+    talks_to_server,
+)
 from dnsd.cli.failures import ExitStatus
 from dnsd.cli.output import clean, complain, show_json
 from dnsd.cli.requests import request_of
@@ -69,18 +81,12 @@ Interrupted with Ctrl-C, a drain that the server has accepted stands."""
 )
 @click.argument("node", type=NODE)
 @roles_option
-@click.option(
-    "--mode",
-    type=click.Choice(["draining", "maintenance"]),
-    default="draining",
-    show_default=True,
-    help="draining: no new work. maintenance: used for nothing.",
-)
-@click.option("--for", "for_seconds", type=DURATION, help="Until so long from now, as 90m. Default: the server's.")
+@mode_option
+@for_option
 @click.option("--until", "until", type=INSTANT, help="Until then, as 2026-01-31T16:00:00Z.")
-@click.option("--indefinite", is_flag=True, help="Until somebody releases it.")
+@indefinite_option
 @click.option("--at", "starts_at", type=INSTANT, help="From then on, as 2026-01-31T12:00:00Z. Default: now.")
-@click.option("--reason", required=True, type=TEXT, metavar="TEXT", help="Why; shown to everybody who asks.")
+@reason_option
 @click.option("--holder", type=TEXT, metavar="HOLDER", help="Whose drain it is. Default: your name.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing; --wait has no effect.")
 @click.option("--force", is_flag=True, help="Place it even where a pool falls below its floor.")

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dnsd.config.findings import Findings, suggestion
+from dnsd.config.findings import EXPECTED, Findings, suggestion
 from dnsd.config.locator import Path, locate_keys
 from dnsd.config.schema import (
     REPEATED_TABLES,
@@ -47,15 +47,7 @@ from dnsd.zonefile.files import read_regular, why_unreadable
 SectionT = TypeVar("SectionT", bound=Section)
 
 # In the words of the file's author; pydantic has its own for the rest.
-_EXPECTED = {
-    "string_type": "should be text, in quotes",
-    "int_type": "should be an integer",
-    "float_type": "should be a number",
-    "bool_type": "should be true or false",
-    "list_type": "should be a list, in brackets",
-    "dict_type": "should be a table, in braces",
-    "model_type": "should be a table, in braces",
-}
+_EXPECTED = {**EXPECTED, "model_type": EXPECTED["dict_type"]}
 
 _SYNTAX_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 

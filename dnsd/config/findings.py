@@ -8,6 +8,16 @@ from collections.abc import Iterable, Mapping
 from dnsd.config.locator import Path, line_of
 from dnsd.errors import Problem
 
+# What a value should have been, by pydantic's name for the fault, in the words of the file's author.
+EXPECTED = {
+    "string_type": "should be text, in quotes",
+    "int_type": "should be an integer",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+    "list_type": "should be a list, in brackets",
+    "dict_type": "should be a table, in braces",
+}
+
 
 class Findings:
     """The problems and warnings of a configuration file.
