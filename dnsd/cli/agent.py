@@ -12,12 +12,12 @@ import click
 
 from dnsd.cli.connection import (
     DURATION,
-    TEXT,
     for_option,
     indefinite_option,
     json_option,
     mode_option,
     reason_option,
+    roles_option,
 )
 from dnsd.cli.failures import ExitStatus, check_document
 from dnsd.cli.output import clean, complain, show_json
@@ -38,9 +38,6 @@ DEFAULT_SECONDS = 30.0
 # Of one look at the agent while something is waited for. Unit: seconds.
 LOOK_SECONDS = 5.0
 
-roles_option = click.option(
-    "--role", "roles", multiple=True, type=TEXT, metavar="ROLE", help="Only this role; may be repeated. Without: all."
-)
 timeout_option = click.option(
     "--timeout", type=DURATION, help="How long at most, as 30s; with --wait safe, without: as long as it takes."
 )

@@ -137,6 +137,14 @@ reason_option = click.option(
     "--reason", required=True, type=TEXT, metavar="TEXT", help="Why; shown to everybody who asks."
 )
 
+roles_option = click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=TEXT,
+    metavar="ROLE",
+    help="Only this role; may be repeated. Without: all roles.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, is_eager=True, callback=_remember_json, help="Print JSON for programs."
 )

@@ -21,6 +21,7 @@ from dnsd.cli.connection import (
     mode_option,
     reason_option,
     refuse_together,
+    roles_option,
     talks_to_server,
 )
 from dnsd.cli.failures import ExitStatus
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 # With --wait and without --timeout. Unit: seconds.
 DEFAULT_WAIT_SECONDS = 30.0
 
-roles_option = click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    type=TEXT,
-    metavar="ROLE",
-    help="Only this role; may be repeated. Without: all roles.",
-)
 wait_option = click.option(
     "--wait", type=click.Choice(["applied"]), help="Return only when every consumer has applied it."
 )

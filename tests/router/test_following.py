@@ -111,14 +111,20 @@ async def test_reports_are_followed() -> None:
         assert view.member("n0", ROLE).sessions == 5  # type: ignore[union-attr]
 
 
-async def test_a_store_that_lost_writes_is_not_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both histories count until a server has spoken in the new one, and all that have say its revision."""
+async def to_be_lost(monkeypatch: pytest.MonkeyPatch) -> Written:
+    """Return a store of two nodes and a drain that opens no more by itself, and is looked at often."""
     monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
     monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
     written = Written()
     await written.store.open()
     await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
     written.store.open = _nothing  # type: ignore[method-assign]
+    return written
+
+
+async def test_a_store_that_lost_writes_is_not_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both histories count until a server has spoken in the new one, and all that have say its revision."""
+    written = await to_be_lost(monkeypatch)
     async with following(written) as (view, follower):
         await until(lambda: follower.acknowledged == 3)
         other = FakeHistory(written.store)
@@ -163,12 +169,7 @@ async def test_an_outage_does_not_end_that_both_histories_count(monkeypatch: pyt
 
 async def test_a_store_that_has_gone_back_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a lower revision it has lost writes, and its servers write them back: until then what is known holds."""
-    monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
-    written = Written()
-    await written.store.open()
-    await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
-    written.store.open = _nothing  # type: ignore[method-assign]
+    written = await to_be_lost(monkeypatch)
     async with following(written) as (view, _):
         await until(lambda: view.revision == 3)
         other = FakeHistory(written.store)
