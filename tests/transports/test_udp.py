@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 
 import pytest
 
 from dnsd.errors import StartError
+from dnsd.transports.datagrams import BATCH
 from dnsd.transports.sockets import (
     IP_MTU_DISCOVER,
     IPV6_MTU_DISCOVER,
@@ -42,15 +44,20 @@ async def test_a_packet_is_answered_and_silence_kept() -> None:
     assert shell.counts == UdpCounts()
 
 
-def test_a_batch_is_bounded() -> None:
-    """However much is queued, one wake-up answers a batch and lets others have their turn."""
+@pytest.mark.parametrize(
+    ("turn_seconds", "first"),
+    [pytest.param(math.inf, MAX_TURN_PACKETS, id="by packets"), pytest.param(-1, BATCH, id="by time")],
+)
+def test_a_turn_is_bounded(turn_seconds: float, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is queued, one wake-up ends after so many packets, and begins no batch after so long a time."""
+    monkeypatch.setattr("dnsd.transports.udp.TURN_SECONDS", turn_seconds)
     address = ("127.0.0.1", free_port())
     echo = Echo()
     with open_udp(address) as sock, client_of() as client:
         batch = batch_for(sock, echo, UdpCounts())
-        for _ in range(MAX_TURN_PACKETS + 10):
+        for _ in range(first + 10):
             client.sendto(b"query", address)
-        assert (batch.run(), echo.seen) == (MAX_TURN_PACKETS, MAX_TURN_PACKETS)
+        assert (batch.run(), echo.seen) == (first, first)
         assert (batch.run(), batch.run()) == (10, 0)
 
 
