@@ -45,6 +45,9 @@ class MetricsSample:
         store_revision, applied_revision: what the store holds, and what all live workers have applied.
         pool_members: (pool, state) → nodes.
         pool_fail_open: pool → it answers from nodes that are not serving.
+        pool_margins: pool → nodes that it can lose and keep its floor.
+        consumers: (kind, state) → consumers.
+        consumers_behind: (kind, id) → seconds since the store has had what it has not applied.
         drains: (mode, role) → active drains; role `*`: those of all roles.
         drain_age_seconds: (node, role, holder) → since the drain took effect.
         drains_indefinite: drains without an expiry.
@@ -57,6 +60,11 @@ class MetricsSample:
         check_lag_seconds: how late the last try began.
         worker_restarts: workers replaced since the start.
         reloads: result (`ok`, `failed`) → configuration reloads since the start.
+        adapters_up: adapter → whether it serves, of those that are configured.
+        adapter_requests: (adapter, result) → requests since the start.
+        secondary_zones: (secondary, state) → zones that are `level`, `behind` or `silent` there.
+        notifies: (secondary, result) → NOTIFY messages since the start.
+        zone_versions: result (`made`, `alone`, `failed`) → versions of zones since the start.
     """
 
     queries: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -70,6 +78,9 @@ class MetricsSample:
     applied_revision: int
     pool_members: Mapping[tuple[str, str], int] = field(default_factory=dict)
     pool_fail_open: Mapping[str, bool] = field(default_factory=dict)
+    pool_margins: Mapping[str, int] = field(default_factory=dict)
+    consumers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    consumers_behind: Mapping[tuple[str, str], float] = field(default_factory=dict)
     drains: Mapping[tuple[str, str], int] = field(default_factory=dict)
     drain_age_seconds: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     drains_indefinite: int = 0
@@ -83,6 +94,11 @@ class MetricsSample:
     check_lag_seconds: float = 0.0
     worker_restarts: int = 0
     reloads: Mapping[str, int] = field(default_factory=dict)
+    adapters_up: Mapping[str, bool] = field(default_factory=dict)
+    adapter_requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    secondary_zones: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    notifies: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    zone_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -132,8 +148,11 @@ class _Exposed(Collector):
         yield from _answering(sample)
         yield from _events(sample)
         yield from _pools(sample)
+        yield from _consumers(sample)
         yield from _drains(sample)
         yield from _checks(sample)
+        yield from _adapters(sample)
+        yield from _secondaries(sample)
         yield from self._registry.collect()
 
 
@@ -174,6 +193,20 @@ def _pools(sample: MetricsSample) -> Iterator[Metric]:
         "dnsd_pool_fail_open", "Whether a pool answers from nodes that do not serve.", ("pool",), fail_open.items()
     )
 
+    margins = {(pool,): value for pool, value in sample.pool_margins.items()}
+    text = "Nodes that a pool can lose, the heaviest first, and keep its floor."
+    yield _gauges("dnsd_pool_floor_margin", text, ("pool",), margins.items())
+
+
+def _consumers(sample: MetricsSample) -> Iterator[Metric]:
+    yield _gauges("dnsd_consumers", "Consumers of drain state.", ("kind", "state"), sample.consumers.items())
+    yield _gauges(
+        "dnsd_consumer_behind_seconds",
+        "Time since the store has had what a consumer has not applied.",
+        ("kind", "id"),
+        sample.consumers_behind.items(),
+    )
+
 
 def _drains(sample: MetricsSample) -> Iterator[Metric]:
     yield _gauges("dnsd_drains", "Active drains.", ("mode", "role"), sample.drains.items())
@@ -192,6 +225,21 @@ def _checks(sample: MetricsSample) -> Iterator[Metric]:
     targets = {(state,): count for state, count in sample.check_targets.items()}
     yield _gauges("dnsd_check_targets", "What active checks try, by its state.", ("state",), targets.items())
     yield _gauge("dnsd_check_lag_seconds", "How late the last try of a check began.", sample.check_lag_seconds)
+
+
+def _adapters(sample: MetricsSample) -> Iterator[Metric]:
+    up = {(adapter,): value for adapter, value in sample.adapters_up.items()}
+    yield _gauges("dnsd_adapter_up", "Whether an adapter that is configured serves.", ("adapter",), up.items())
+    requests = sample.adapter_requests.items()
+    yield _counter("dnsd_adapter_requests", "Requests to adapters.", ("adapter", "result"), requests)
+
+
+def _secondaries(sample: MetricsSample) -> Iterator[Metric]:
+    zones = sample.secondary_zones.items()
+    yield _gauges("dnsd_secondary_zones", "Zones by how far a secondary is.", ("secondary", "state"), zones)
+    yield _counter("dnsd_notifies", "NOTIFY messages.", ("secondary", "result"), sample.notifies.items())
+    versions = {(result,): count for result, count in sample.zone_versions.items()}
+    yield _counter("dnsd_zone_versions", "Versions of zones for secondaries.", ("result",), versions.items())
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -1,6 +1,7 @@
 """Errors as HTTP: which status, title and stable id each one has, and the problem+json that says so (RFC 9457).
 
-The one place that maps an error of dnsd to a status. It knows nothing of routes.
+The one place that maps an error of dnsd to a status. It knows nothing of routes. Other protocols tell of the same
+problems in their own form.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -92,6 +94,13 @@ KIND_OF: Mapping[type[Exception], Kind] = {
 }
 
 
+class Told(NamedTuple):
+    """What a client is told of an error: the problem, and the header fields that HTTP sends with it."""
+
+    problem: ProblemDetail
+    headers: Mapping[str, str]
+
+
 class Fault(Exception):
     """A request that the HTTP interface itself turns down.
 
@@ -130,51 +139,56 @@ def malformed_request(reason: str) -> web.Response:
     """
     first = (reason.splitlines() or [""])[0].rstrip(".: ")[:MAX_REASON_SIZE]
     detail = "It cannot be read" + (f": {first}." if first else ".")
-    return _response(MALFORMED_REQUEST, detail, headers=SECURITY_HEADERS)
+    return _response(_told(MALFORMED_REQUEST, detail, headers=SECURITY_HEADERS))
 
 
 def unknown_expectation() -> web.Response:
     """Return the response to an Expect header that this server does not know (RFC 9110 §10.1.1)."""
-    return _response(EXPECTATION_FAILED, "Only 100-continue is known.", headers=SECURITY_HEADERS)
+    return _response(_told(EXPECTATION_FAILED, "Only 100-continue is known.", headers=SECURITY_HEADERS))
 
 
 def problem_response(error: Exception, backend: Backend) -> web.Response:
     """Return the response that tells of an error; one that is not expected is logged and not told."""
+    return _response(problem_of(error, backend))
+
+
+def problem_of(error: Exception, backend: Backend) -> Told:
+    """Return what is told of an error, in whatever protocol; one that is not expected is logged and not told."""
     if isinstance(error, Fault):
-        return _response(error.kind, error.detail, errors=error.errors, headers=error.headers)
+        return _told(error.kind, error.detail, errors=error.errors, headers=error.headers)
     if isinstance(error, web.HTTPException):
         return _of_http(error)
     kind = next((KIND_OF[each] for each in type(error).__mro__ if each in KIND_OF), None)
     if kind is None:
         log.error("a request failed", exc_info=error)
-        return _response(INTERNAL_ERROR, "The server's log says why.")
+        return _told(INTERNAL_ERROR, "The server's log says why.")
     if isinstance(error, RequestError):
         return _of_request(kind, error, backend)
     if kind is STORE_UNAVAILABLE:
         log.debug("a request met an unavailable store: %s", error)  # the outage itself is logged where it is noted
-        return _response(kind, str(error) or kind.title, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    return _response(kind, str(error), revision=backend.revision)
+        return _told(kind, str(error) or kind.title, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return _told(kind, str(error), revision=backend.revision)
 
 
-def _of_request(kind: Kind, error: RequestError, backend: Backend) -> web.Response:
+def _of_request(kind: Kind, error: RequestError, backend: Backend) -> Told:
     errors = [FieldError(field=error.field, message=error.detail)] if error.field else []
     impact = [Impact.model_validate(item) for item in error.impact] if isinstance(error, CapacityFloor) else None
     revision = backend.revision if isinstance(error, RevisionMoved) else None
-    return _response(kind, error.detail, errors=errors, impact=impact, revision=revision)
+    return _told(kind, error.detail, errors=errors, impact=impact, revision=revision)
 
 
-def _of_http(error: web.HTTPException) -> web.Response:
+def _of_http(error: web.HTTPException) -> Told:
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return _response(METHOD_NOT_ALLOWED, f"Here only: {allowed}.", headers={"Allow": allowed})
+        return _told(METHOD_NOT_ALLOWED, f"Here only: {allowed}.", headers={"Allow": allowed})
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return _response(TOO_LARGE, "The body is larger than the server takes.")
+        return _told(TOO_LARGE, "The body is larger than the server takes.")
     if isinstance(error, web.HTTPNotFound):
-        return _response(NOT_FOUND, "No call has this path; /openapi.json lists them.")
-    return _response(Kind(f"http-{error.status}", error.status, error.reason), error.reason)
+        return _told(NOT_FOUND, "No call has this path; /openapi.json lists them.")
+    return _told(Kind(f"http-{error.status}", error.status, error.reason), error.reason)
 
 
-def _response(
+def _told(
     kind: Kind,
     detail: str,
     *,
@@ -182,7 +196,7 @@ def _response(
     impact: list[Impact] | None = None,
     revision: int | None = None,
     headers: Mapping[str, str] | None = None,
-) -> web.Response:
+) -> Told:
     problem = ProblemDetail(
         type=kind.type,
         title=kind.title,
@@ -194,8 +208,14 @@ def _response(
         impact=impact,
         revision=revision,
     )
-    body = json.dumps(problem.model_dump(mode="json", exclude_none=True)).encode()
-    return web.Response(body=body, status=kind.status, content_type=PROBLEM_MEDIA_TYPE, headers=headers)
+    return Told(problem, headers or {})
+
+
+def _response(told: Told) -> web.Response:
+    body = json.dumps(told.problem.model_dump(mode="json", exclude_none=True)).encode()
+    return web.Response(
+        body=body, status=told.problem.status, content_type=PROBLEM_MEDIA_TYPE, headers=told.headers or None
+    )
 
 
 def _clean(text: str) -> str:

@@ -47,16 +47,18 @@ class Route:
     errors: tuple[int, ...] = ()
 
 
+TIMEOUT = Param(
+    name="timeout",
+    kind="number",
+    description="Seconds to wait at most.",
+    default=DEFAULT_WAIT_SECONDS,
+    minimum=0,
+    maximum=MAX_WAIT_SECONDS,
+)
+
 _WAITING = (
     Param(name="wait", kind="string", description="Answer when every live consumer has applied.", choices=("applied",)),
-    Param(
-        name="timeout",
-        kind="number",
-        description="Seconds to wait at most.",
-        default=DEFAULT_WAIT_SECONDS,
-        minimum=0,
-        maximum=MAX_WAIT_SECONDS,
-    ),
+    TIMEOUT,
 )
 
 _RELEASE = (

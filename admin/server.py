@@ -1,4 +1,4 @@
-"""The listening socket of the admin interface, and its end."""
+"""The listening socket of the admin interface, or of an adapter that speaks HTTP, and its end."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class AdminServer:
         port: 0: any free one; `endpoint` says which.
         max_connections: open at once.
         header_timeout_seconds: for the header of a connection's first request.
+        what: what it is called where it cannot listen.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class AdminServer:
         *,
         max_connections: int = MAX_CONNECTIONS,
         header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS,
+        what: str = "the admin interface",
     ) -> None:
         app.middlewares.insert(0, prove_connection)
         self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_GRACE_SECONDS)
@@ -48,6 +50,7 @@ class AdminServer:
         self._connections = Connections(limit=max_connections, header_timeout_seconds=header_timeout_seconds)
         self._listener: asyncio.Server | None = None
         self._wanted = Endpoint(host, port)
+        self._what = what
 
     @property
     def endpoint(self) -> Endpoint:
@@ -75,7 +78,7 @@ class AdminServer:
         except OSError as error:
             await self._runner.cleanup()
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise StartError(f"the admin interface cannot listen on {self._wanted.text}: {reason}") from None
+            raise StartError(f"{self._what} cannot listen on {self._wanted.text}: {reason}") from None
 
     def _connection(self) -> Connection:
         if self._runner.server is None:

@@ -25,7 +25,7 @@ log = logging.getLogger("dnsd.admin")
 # A comment is sent when nothing else was for so long; proxies cut at 30 to 60 s. Unit: seconds.
 HEARTBEAT_SECONDS = 15.0
 
-# Events that wait, encoded, for one reader; more stay with the service. Unit: events.
+# Events that wait for one reader; more stay with the service. Unit: events.
 MAX_BACKLOG = 64
 
 # How long a reader may take nothing in while something is to be sent, before it is cut off. Unit: seconds.
@@ -43,7 +43,7 @@ _HEADERS = {
 }
 
 # What waits to be written; None: the source has ended.
-Backlog = asyncio.Queue[bytes | None]
+Backlog = asyncio.Queue[Event | None]
 
 
 class EventStreams:
@@ -80,7 +80,7 @@ class EventStreams:
             await response.prepare(request)
             return response
         backlog: Backlog = asyncio.Queue(MAX_BACKLOG)
-        feed = asyncio.create_task(_feed(backend, backlog, after=after))
+        feed = asyncio.create_task(feed_events(backend, backlog, after=after))
         self._feeds.add(feed)
         try:
             # The feed subscribes in its first step. It comes before the headers: a reader that has them misses
@@ -116,7 +116,14 @@ async def _run(request: web.Request, feed: asyncio.Task[None], write: asyncio.Ta
         log.error("an event stream failed", exc_info=write_end)
 
 
-async def _feed(backend: Backend, backlog: Backlog, *, after: int | None) -> None:
+async def feed_events(backend: Backend, backlog: Backlog, *, after: int | None) -> None:
+    """Put events into a backlog, then None where they end; the subscription is in place when the first step waits.
+
+    Args:
+        backlog: bounded; while it is full, events wait with the service, which bounds them too.
+        after: the revision that the reader has; what came since is first, or a `reset` where that is not known any
+            more. None: it begins now.
+    """
     if after is not None and after > backend.revision:
         # The reader knows a state that this server's store does not, as after it was restored from a copy.
         after = None
@@ -134,7 +141,7 @@ async def _forward(source: AsyncIterator[Event], backlog: Backlog) -> bool:
     try:
         async for event in source:
             begun = True
-            await backlog.put(encode(event))
+            await backlog.put(event)
     except ChangesTrimmed:
         return begun  # in the middle of a stream this ends it, and the reader is reset when it comes again
     finally:
@@ -154,17 +161,19 @@ async def _write(response: web.StreamResponse, backlog: Backlog, *, heartbeat_se
     while True:
         try:
             async with asyncio.timeout(heartbeat_seconds):
-                data = await backlog.get()
+                event = await backlog.get()
         except TimeoutError:
             data = b": still here\n\n"
-        if data is None:
-            return
+        else:
+            if event is None:
+                return
+            data = encode(event)
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
             await response.write(data)
 
 
-def _reset(backend: Backend) -> bytes:
-    return encode(Event(revision=backend.revision, at=time.time(), type="reset"))
+def _reset(backend: Backend) -> Event:
+    return Event(revision=backend.revision, at=time.time(), type="reset")
 
 
 def encode(event: Event) -> bytes:

@@ -12,6 +12,7 @@ import click
 
 from dnsd.api.address import DEFAULT_SERVER, checked_server, checked_token
 from dnsd.cli.failures import JSON_KEY
+from dnsd.housekeeping import loading
 from dnsd.model.node import NODE_ID
 from dnsd.model.times import format_instant, parse_duration, parse_instant
 
@@ -43,10 +44,11 @@ class Connection:
             timeout_seconds: for each request; None: the client's default.
         """
         # Only here: help, completion and usage errors do without the HTTP and schema libraries.
-        import asyncio
+        with loading():
+            import asyncio
 
-        from dnsd.api.client import Client
-        from dnsd.api.exchange import REQUEST_TIMEOUT_SECONDS
+            from dnsd.api.client import Client
+            from dnsd.api.exchange import REQUEST_TIMEOUT_SECONDS
 
         async def run() -> ResultT:
             seconds = REQUEST_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds

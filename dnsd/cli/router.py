@@ -11,6 +11,7 @@ from dnsd.cli.connection import json_option
 from dnsd.cli.failures import check_document
 from dnsd.cli.output import clean
 from dnsd.cli.serve import config_option
+from dnsd.housekeeping import loading
 
 
 @click.command()
@@ -23,8 +24,9 @@ def router(config: Path, *, check: bool, as_json: bool) -> None:
     With --json, a configuration that is not used is reported as by `dnsd check --json`.
     """
     # Only here: the router's parts are no business of the other commands.
-    from dnsd.router.loading import load_router_settings
-    from dnsd.router.running import run
+    with loading():
+        from dnsd.router.loading import load_router_settings
+        from dnsd.router.running import run
 
     settings = load_router_settings(config)
     if not check:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
-from dnsd.config.schema import TlsSection
+from dnsd.config.schema import AdapterSection, TlsSection
 from dnsd.config.settings import Certificate
 from dnsd.model.times import format_instant
 from dnsd.transports.identity import DOT_PROTOCOLS, context_of
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate as Leaf
 
 
+# Of a table with the keys `certificate` and `key`.
+Holder = Entry[TlsSection] | Entry[AdapterSection]
+
+
 class _Files(NamedTuple):
     certificate: bytes
     key: bytes
 
 
-def check_certificate(
-    tls: Entry[TlsSection], findings: Findings, *, folder: Path, needed_by: str
-) -> Certificate | None:
+def check_certificate(tls: Holder, findings: Findings, *, folder: Path, needed_by: str) -> Certificate | None:
     """Return the certificate with its key; problems go to the findings.
 
     Args:
@@ -47,7 +49,7 @@ def check_certificate(
     return None if files is None else _judge(files, tls, findings)
 
 
-def _read_files(tls: Entry[TlsSection], findings: Findings, *, folder: Path) -> _Files | None:
+def _read_files(tls: Holder, findings: Findings, *, folder: Path) -> _Files | None:
     found: list[bytes] = []
     for key in ("certificate", "key"):
         text = getattr(tls.section, key)
@@ -62,7 +64,7 @@ def _read_files(tls: Entry[TlsSection], findings: Findings, *, folder: Path) -> 
     return _Files(*found) if len(found) == len(_Files._fields) else None
 
 
-def _judge(files: _Files, tls: Entry[TlsSection], findings: Findings) -> Certificate | None:
+def _judge(files: _Files, tls: Holder, findings: Findings) -> Certificate | None:
     """Say what is wrong with a pair in words of its own; what the library says of the rest is rarely of help."""
     from cryptography import x509  # a large library, for those who need it
 
@@ -106,7 +108,7 @@ def _fault_of_key(key: bytes, leaf: Leaf | None) -> tuple[str, str] | None:
     return None
 
 
-def _warn_of_time(leaf: Leaf, tls: Entry[TlsSection], findings: Findings) -> None:
+def _warn_of_time(leaf: Leaf, tls: Holder, findings: Findings) -> None:
     now = time.time()
     begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
     place = tls.at("certificate")

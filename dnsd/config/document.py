@@ -19,8 +19,11 @@ from pydantic_core import ErrorDetails
 from dnsd.config.findings import EXPECTED, Findings, suggestion
 from dnsd.config.locator import Path, locate_keys
 from dnsd.config.schema import (
+    ADAPTER_TABLES,
+    OPTIONAL_TABLES,
     REPEATED_TABLES,
     SINGLE_TABLES,
+    AdapterSection,
     AdminSection,
     CheckSection,
     CookiesSection,
@@ -39,6 +42,9 @@ from dnsd.config.schema import (
     TlsSection,
     TokenSection,
     TopSection,
+    TransferKeySection,
+    TransferSecondarySection,
+    TransferSection,
     ZoneSection,
 )
 from dnsd.errors import ConfigurationError, Problem
@@ -102,6 +108,10 @@ class Document:
     node_records: tuple[Entry[NodeRecordSection], ...]
     pools: tuple[Entry[PoolSection], ...]
     checks: tuple[Entry[CheckSection], ...]
+    adapters: Mapping[str, Entry[AdapterSection]]  # those whose table is there, by its name
+    transfer: Entry[TransferSection] | None  # None: the table is not there
+    transfer_keys: tuple[Entry[TransferKeySection], ...]
+    transfer_secondaries: tuple[Entry[TransferSecondarySection], ...]
 
 
 def parse_toml(path: FilePath) -> tuple[dict[str, Any], Findings]:
@@ -137,11 +147,13 @@ def _unusable(path: FilePath, line: int, problem_id: str, message: str) -> Confi
 
 def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
     """Turn TOML tables into sections; what is wrong with their shape goes to the findings."""
-    tables = {*SINGLE_TABLES, *REPEATED_TABLES}
+    tables = {*SINGLE_TABLES, *REPEATED_TABLES, *OPTIONAL_TABLES, *ADAPTER_TABLES}
     top = {key: value for key, value in data.items() if key not in tables}
     reader = SectionReader(data, findings)
     admin = dict(reader.table("admin"))
     tokens = admin.pop("token", [])
+    transfer = dict(reader.table("transfer"))
+    keys, secondaries = transfer.pop("key", []), transfer.pop("secondary", [])
     return Document(
         top=reader.entry(TopSection, top, (), known=tables),
         server=reader.entry(ServerSection, reader.table("server"), ("server",)),
@@ -161,6 +173,16 @@ def read_document(data: Mapping[str, Any], findings: Findings) -> Document:
         node_records=reader.entries(NodeRecordSection, data.get("node_record", []), ("node_record",)),
         pools=reader.entries(PoolSection, data.get("pool", []), ("pool",)),
         checks=reader.entries(CheckSection, data.get("check", []), ("check",)),
+        adapters={
+            name: reader.entry(section, reader.table(name), (name,))
+            for name, section in ADAPTER_TABLES.items()
+            if name in data
+        },
+        transfer=reader.entry(TransferSection, transfer, ("transfer",), known={"key", "secondary"})
+        if "transfer" in data
+        else None,
+        transfer_keys=reader.entries(TransferKeySection, keys, ("transfer", "key")),
+        transfer_secondaries=reader.entries(TransferSecondarySection, secondaries, ("transfer", "secondary")),
     )
 
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
-from dnsd.config.schema import AdminSection, DohSection, ServerSection, TlsSection
+from dnsd.config.schema import AdminSection, DohSection, ServerSection, TlsSection, TransferSection
 from dnsd.config.settings import Endpoint
 from dnsd.model.node import canonical_address
 
@@ -34,7 +34,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def check_listen(
-    entry: Entry[ServerSection] | Entry[TlsSection] | Entry[DohSection],
+    entry: Entry[ServerSection] | Entry[TlsSection] | Entry[DohSection] | Entry[TransferSection],
     findings: Findings,
     *,
     taken: Sequence[Endpoint] = (),
@@ -47,13 +47,13 @@ def check_listen(
     found: list[Endpoint] = []
     for index, text in entry.texts("listen"):
         path = entry.at("listen", index)
-        endpoint = _endpoint(text, path, findings)
+        endpoint = read_endpoint(text, path, findings)
         if endpoint is None:
             continue
         if endpoint.port == 0:
             message = "port 0 would give every worker and transport another port; name one"
             findings.problem(path, "bad-port", message=message)
-        _check_taken(endpoint, path, findings, taken=(*taken, *found))
+        check_taken(endpoint, path, findings, taken=(*taken, *found))
         found.append(endpoint)
     return tuple(found)
 
@@ -77,16 +77,16 @@ def check_admin_listen(
     if not admin.good("listen"):
         return None
     path = admin.at("listen")
-    endpoint = _endpoint(admin.section.listen, path, findings)
+    endpoint = read_endpoint(admin.section.listen, path, findings)
     if endpoint and not ip_address(endpoint.host).is_loopback and not tokens:
         message = f"{endpoint.text} can be reached from elsewhere, and no [[admin.token]] protects it"
         findings.problem(path, "admin-open", message=message)
     if endpoint:
-        _check_taken(endpoint, path, findings, taken=taken)
+        check_taken(endpoint, path, findings, taken=taken)
     return endpoint
 
 
-def _check_taken(
+def check_taken(
     endpoint: Endpoint, path: tuple[str | int, ...], findings: Findings, *, taken: Sequence[Endpoint]
 ) -> None:
     """Report an address that has what another one needs: all of them listen over TCP."""
@@ -107,7 +107,8 @@ def _overlap(one: Endpoint, other: Endpoint) -> bool:
     return same and any(host.is_unspecified for host in hosts)
 
 
-def _endpoint(text: str, path: tuple[str | int, ...], findings: Findings) -> Endpoint | None:
+def read_endpoint(text: str, path: tuple[str | int, ...], findings: Findings) -> Endpoint | None:
+    """Return an address and port; None: it is none, and the findings say so."""
     try:
         return parse_endpoint(text)
     except ValueError as error:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dnsd.config.adapters import check_adapters
 from dnsd.config.answering import check_answering
 from dnsd.config.checks import check_checks, warn_of_unchecked
 from dnsd.config.document import Document, Entry, parse_toml, read_document
@@ -19,9 +20,16 @@ from dnsd.config.inventory import check_nodes, check_roles
 from dnsd.config.node_records import check_node_records
 from dnsd.config.pools import check_pools, declare_pools, pool_names
 from dnsd.config.schema import ServerSection
+from dnsd.config.secondaries import check_transfer
 from dnsd.config.services import Templates
 from dnsd.config.settings import Settings
-from dnsd.config.store import check_min_replicas, check_state_file, check_store, check_store_files
+from dnsd.config.store import (
+    check_min_replicas,
+    check_state_file,
+    check_store,
+    check_store_files,
+    warn_of_forgotten_serials,
+)
 from dnsd.config.tcp import check_tcp
 from dnsd.config.tokens import check_tokens
 from dnsd.config.zone_files import check_names, read_declared
@@ -78,6 +86,12 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
     policy = check_answering(document, findings, folder=folder, server_id=server_id, workers=workers)
     if policy.rate_limit is not None:
         warn_of_parted_limits(document.proxy, findings, workers=workers)
+    admin_listen = check_admin_listen(document.admin, document.tokens, findings, taken=taken)
+    taken = (*taken, *((admin_listen,) if admin_listen is not None else ()))
+    transfer = check_transfer(document, findings, folder=folder, taken=taken)
+    if transfer is not None:
+        warn_of_forgotten_serials(document.store, findings)
+    taken = (*taken, *(transfer.listen if transfer is not None else ()))
     return {
         "server_id": server_id,
         "listen": listen,
@@ -85,7 +99,7 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
         "workers": workers,
         "policy": policy,
         "tcp": check_tcp(document.tcp, findings),
-        "admin_listen": check_admin_listen(document.admin, document.tokens, findings, taken=taken),
+        "admin_listen": admin_listen,
         "tokens": check_tokens(document.tokens, findings),
         "store_url": store_url,
         "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",
@@ -95,6 +109,8 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
         "warn_after_seconds": warn_after,
         "stale_after_seconds": stale_after,
         "check_local": health.good("check_local") and health.section.check_local,
+        "transfer": transfer,
+        "adapters": check_adapters(document, findings, folder=folder, taken=taken),
     }
 
 

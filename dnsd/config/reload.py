@@ -29,4 +29,7 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         old: what the server runs with.
         new: what a reload has read.
     """
-    return tuple(key for key, field in _FIXED if getattr(old, field) != getattr(new, field))
+    keys = [key for key, field in _FIXED if getattr(old, field) != getattr(new, field)]
+    if (old.transfer is None) != (new.transfer is None):
+        keys.append("transfer")  # versions of zones are kept from the start on, or not at all
+    return tuple(keys)

@@ -43,6 +43,11 @@ MAX_IN_A_ROW = 100  # results of a check before its verdict changes
 MAX_PER_SECOND = 10_000_000
 MAX_QUERIES_PER_CONNECTION = 1_000_000_000
 
+# Of the differences that are kept of each zone, for IXFR. The default takes some 20 MB where it is used up: thousands
+# of drains. Unit: records.
+DEFAULT_HISTORY = 100_000
+MAX_HISTORY = 10_000_000
+
 
 def _count_or_text(value: object) -> object:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
@@ -264,6 +269,77 @@ class CheckSection(Section):
     ca: str | None = None
 
 
+class AdapterSection(Section):
+    """A table of an adapter (docs/integrations): it runs where the table says where to."""
+
+    listen: str | None = None
+    allow: list[str] = []
+
+
+class PowerDnsSection(AdapterSection):
+    """`[powerdns]`."""
+
+    socket: str | None = None
+    cache_ttl: Duration = "40s"
+
+
+class HaproxySection(AdapterSection):
+    """`[haproxy]`."""
+
+
+class EnvoySection(AdapterSection):
+    """`[envoy]`."""
+
+    ports: dict[str, Port] = {}
+
+
+class PrometheusSection(AdapterSection):
+    """`[prometheus]`."""
+
+    port: Port | None = None
+
+
+class ConsulSection(AdapterSection):
+    """`[consul]`."""
+
+    datacenter: str = "dc1"
+
+
+class GrpcSection(AdapterSection):
+    """`[grpc]`."""
+
+    certificate: str | None = None
+    key: str | None = None
+
+
+class TransferSection(Section):
+    """`[transfer]`, without its keys and secondaries."""
+
+    listen: list[str]
+    coalesce: Duration = "1s"
+    history: int = Field(DEFAULT_HISTORY, ge=0, le=MAX_HISTORY)
+
+
+class TransferKeySection(Section):
+    """`[[transfer.key]]`."""
+
+    name: str
+    algorithm: str = "hmac-sha256"
+    secret: str | None = Field(None, repr=False)
+    secret_file: str | None = None
+
+
+class TransferSecondarySection(Section):
+    """`[[transfer.secondary]]`."""
+
+    name: str
+    address: str | None = None
+    key: str | None = None
+    sources: list[str] = []
+    zones: list[str] | None = None
+    notify: bool = True
+
+
 class TopSection(Section):
     """The keys above all tables."""
 
@@ -284,6 +360,16 @@ SINGLE_TABLES: dict[str, type[Section]] = {
     "store": StoreSection,
     "drain": DrainSection,
     "health": HealthSection,
+}
+# Tables that stand once or not at all: without them the server does not do what they are about.
+OPTIONAL_TABLES: dict[str, type[Section]] = {"transfer": TransferSection}
+ADAPTER_TABLES: dict[str, type[AdapterSection]] = {
+    "powerdns": PowerDnsSection,
+    "haproxy": HaproxySection,
+    "envoy": EnvoySection,
+    "prometheus": PrometheusSection,
+    "consul": ConsulSection,
+    "grpc": GrpcSection,
 }
 REPEATED_TABLES: dict[str, type[Section]] = {
     "zone": ZoneSection,

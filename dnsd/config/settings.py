@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import NamedTuple
 
+from dnsd.config.transfer import TransferSettings
 from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Zone
 from dnsd.model.check import CheckSpec
@@ -68,6 +70,76 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSettings:
+    """Where an adapter listens, and who may use it there; an adapter with more keys has more fields.
+
+    Args:
+        listen: None: it listens nowhere, or in a way of its own.
+        allow: networks whose members it serves.
+    """
+
+    listen: Endpoint | None
+    allow: tuple[IPv4Network | IPv6Network, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerDnsSettings(AdapterSettings):
+    """`[powerdns]`.
+
+    Args:
+        socket: absolute path of a unix socket; None: there is none.
+        cache_seconds: for how long PowerDNS may answer with what it was told once.
+    """
+
+    socket: Path | None
+    cache_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoySettings(AdapterSettings):
+    """`[envoy]`.
+
+    Args:
+        ports: by role: where nodes are reached that have no port of their own for it.
+    """
+
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusSettings(AdapterSettings):
+    """Of `[prometheus]`.
+
+    Args:
+        port: 1 to 65535: of a target whose node has none for its role; None: such a target has none.
+    """
+
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsulSettings(AdapterSettings):
+    """Of `[consul]`.
+
+    Args:
+        datacenter: what the fleet is called towards clients of Consul.
+    """
+
+    datacenter: str = "dc1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpcSettings(AdapterSettings):
+    """Of `[grpc]`.
+
+    Args:
+        certificate: with its key, for TLS; None: it is spoken in the clear.
+    """
+
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A configuration that passed every check.
 
@@ -86,6 +158,8 @@ class Settings:
         https_path: where queries are taken there.
         certificate: for these two.
         proxies: networks whose members must send a PROXY header.
+        adapters: by the name of their table, those that are to run.
+        transfer: who may have whole zones; None: nobody.
         warnings: what is odd but serves.
     """
 
@@ -116,4 +190,6 @@ class Settings:
     https_path: str = ""
     certificate: Certificate | None = None
     proxies: tuple[str, ...] = ()
+    adapters: Mapping[str, AdapterSettings] = field(default_factory=dict)
+    transfer: TransferSettings | None = None
     warnings: tuple[str, ...] = ()

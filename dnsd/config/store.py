@@ -50,6 +50,13 @@ def check_store(entry: Entry[StoreSection], findings: Findings, *, folder: Path)
     return ""
 
 
+def warn_of_forgotten_serials(entry: Entry[StoreSection], findings: Findings) -> None:
+    """Say that secondaries may see older serials, where zones are transferred and the store forgets."""
+    if entry.good("url") and entry.section.url.partition("://")[0] == "memory":
+        message = "serials of zones are kept in memory: after a restart, secondaries may see older ones and take none"
+        findings.warning(entry.at("url"), "serials-forgotten", message=message)
+
+
 def check_store_files(
     url: str, entry: Entry[StoreSection], findings: Findings, *, folder: Path, starting: bool
 ) -> None:

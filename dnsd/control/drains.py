@@ -170,7 +170,7 @@ class DrainService:
     def _check_roles(self, roles: Sequence[str] | None) -> None:
         for role in roles or ():
             if role != ALL_ROLES:
-                require_known(role, self._settings().roles, field="role")
+                require_known(role, self._settings().roles, field="roles")
 
     async def expire(self) -> int:
         """Remove the drains and ramps whose time is over, with an entry of history each; return how many.

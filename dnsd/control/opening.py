@@ -9,8 +9,8 @@ store is out of reach ──► the file's state, on a clock that stands still s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dnsd.control.announcing import Announcement
@@ -20,7 +20,7 @@ from dnsd.model.state import FleetState
 from dnsd.model.times import format_instant, to_milliseconds
 from dnsd.stores import laststate
 from dnsd.stores.base import DrainStore
-from dnsd.stores.laststate import LastState
+from dnsd.stores.laststate import HandedSerial, LastState
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,13 @@ class Opening:
     Args:
         heard_at: instant at which the store was last read; None: just now.
         restoration: what became of writes that the store had lost while no server ran.
+        serials: with which zones were handed out before, as far as the file knows.
     """
 
     state: FleetState
     heard_at: float | None = None
     restoration: Restoration | None = None
+    serials: Mapping[str, HandedSerial] = field(default_factory=dict)
 
 
 async def open_state(
@@ -59,8 +61,9 @@ async def open_state(
         StoreUnavailable: it is out of reach, and no last state of it is known.
     """
     known = _last_state(state_file, store_name) if store.remote else None
+    serials = {} if known is None else known.serials
     try:
-        return await _from_store(store, known, announcement, clock=clock)
+        return replace(await _from_store(store, known, announcement, clock=clock), serials=serials)
     except StoreRefused:
         raise
     except StoreUnavailable as error:
@@ -74,7 +77,7 @@ async def open_state(
             known.state.revision,
         )
         announcement.go_on()
-        return Opening(state=known.state, heard_at=known.heard_at)
+        return Opening(state=known.state, heard_at=known.heard_at, serials=serials)
 
 
 async def _from_store(

@@ -39,13 +39,17 @@ from dnsd.control.consumers import Consumers
 from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
 from dnsd.control.explain import Explainer, question_of
+from dnsd.control.farservers import FarServers
+from dnsd.control.fleetnews import FleetNews
 from dnsd.control.follower import Follower
 from dnsd.control.fronts import fronts_of
 from dnsd.control.inventory import Inventory
+from dnsd.control.lagging import Lagging, lagging_of
 from dnsd.control.overdue import OverdueWatch
 from dnsd.control.policymaking import Policymaker
 from dnsd.control.publisher import Publisher
 from dnsd.control.recovery import Restoration
+from dnsd.control.serialclaims import SerialClaims
 from dnsd.control.statekeeper import StateKeeper
 from dnsd.control.status import StatusReader
 from dnsd.control.storehealth import StoreHealth
@@ -53,11 +57,13 @@ from dnsd.control.supervisor import WorkerPool
 from dnsd.control.timekeeper import Timekeeper
 from dnsd.control.views import drain_infos, history_info, node_info, node_of, pool_info, pool_of
 from dnsd.control.writer import Writer
+from dnsd.control.zoneversions import VersionKeeper
 from dnsd.core.fleet import NO_HOLD, Fleet, FleetSpec
 from dnsd.model.freshness import Hold
 from dnsd.model.node import Node
 from dnsd.model.state import FleetState
 from dnsd.stores.base import MAX_HISTORY_PAGE, DrainStore
+from dnsd.stores.laststate import HandedSerial
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +114,14 @@ class ControlPlane:
         state: a consistent cut of it, or its last known state.
         heard_at: instant at which the store was last read, where it is out of reach now; None: just now.
         store_name: what the file with the last state calls the store.
+        serials: with which zones were handed out before the start, as far as that file knows.
         observe_propagation: told of each change's seconds from accepted to applied by all workers.
         clock: gives the present instant.
         steady: gives seconds on a clock that nobody sets.
+
+    Attributes:
+        versions: of the zones, for secondaries; None: nobody may have any.
+        secondaries: how far these are; None with `versions`.
     """
 
     def __init__(
@@ -122,6 +133,7 @@ class ControlPlane:
         observe_propagation: Callable[[float], None],
         heard_at: float | None = None,
         store_name: str = "",
+        serials: Mapping[str, HandedSerial] | None = None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -146,6 +158,8 @@ class ControlPlane:
             steady=steady,
             observe_propagation=observe_propagation,
         )
+        claims = None if settings.transfer is None else SerialClaims(store, clock=clock, kept=serials)
+        self.versions = self._version_keeper(claims)
         health = self.store_health
         self._follower = Follower(
             store, self.publisher, rebuild=self._rebuild, health=health, on_restored=self.restored, clock=clock
@@ -162,17 +176,46 @@ class ControlPlane:
         self._consumers = Consumers(
             settings.server_id, store, self.publisher, health=health, clock=clock, steady=steady
         )
-        self._status = StatusReader(self.publisher, self._consumers, health)
+        self.secondaries = self._far_servers(steady=steady)
+        self._status = StatusReader(self.publisher, self._consumers, health, self.secondaries)
         overdue = OverdueWatch(self.publisher, self.hub, warn_after=lambda: self.settings.warn_after_seconds)
         self._explainer = Explainer(
             self.publisher, self._consumers, settings=lambda: self.settings, workers=lambda: self.workers.workers
         )
         self._timekeeper = Timekeeper(self.publisher, self._drains, overdue, clock=clock)
-        self._keeper: StateKeeper | None = None
-        if store.remote and settings.state_file is not None:
-            self._keeper = StateKeeper(
-                settings.state_file, store=store_name, publisher=self.publisher, health=self.store_health
-            )
+        self._keeper = self._state_keeper(store_name, claims)
+
+    def _version_keeper(self, claims: SerialClaims | None) -> VersionKeeper | None:
+        transfer = self.settings.transfer
+        if claims is None or transfer is None:
+            return None
+        return VersionKeeper(self.publisher, claims, settings=lambda: self.settings.transfer or transfer)
+
+    def _state_keeper(self, store_name: str, claims: SerialClaims | None) -> StateKeeper | None:
+        if not self.store.remote or self.settings.state_file is None:
+            return None
+        return StateKeeper(
+            self.settings.state_file,
+            store=store_name,
+            publisher=self.publisher,
+            health=self.store_health,
+            claims=claims,
+        )
+
+    def _far_servers(self, *, steady: Callable[[], float]) -> FarServers | None:
+        if self.versions is None:
+            return None
+        far = FarServers(
+            self.publisher,
+            self.versions,
+            secondaries=lambda: () if self.settings.transfer is None else self.settings.transfer.secondaries,
+            zones=lambda: self.settings.zones,
+            clock=self.clock,
+            steady=steady,
+            overtaken=self.versions.overtaken,
+        )
+        self.versions.on_version.append(far.note_version)
+        return far
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -183,6 +226,8 @@ class ControlPlane:
             StartError: one line that says why; nothing is left running.
         """
         self._configure_workers()
+        if self.versions is not None:
+            await self.versions.begin()
         await self.workers.start(self.publisher.snapshot())
         self.publisher.workers_progressed()
 
@@ -206,6 +251,7 @@ class ControlPlane:
             self.checks.run(),
             self.publisher.health_news.run(),
             *(() if self._keeper is None else (self._keeper.run(),)),
+            *(() if self.versions is None else (self.versions.run(),)),
         )
         async with asyncio.TaskGroup() as group:
             for part in parts:
@@ -322,6 +368,11 @@ class ControlPlane:
         """The revision that is published."""
         return self.publisher.fleet.revision
 
+    @property
+    def changed(self) -> FleetNews:
+        """What may have changed of the fleet, whatever the cause, for whoever waits for it."""
+        return self.publisher.news
+
     def nodes(self) -> list[NodeInfo]:
         """Return every node, by id."""
         fleet, now = self.publisher.fleet, self.clock()
@@ -356,9 +407,17 @@ class ControlPlane:
         return self._explainer.explain(question_of(name, rdtype, client), now=self.clock())
 
     async def consumers(self) -> list[ConsumerInfo]:
-        """Return every consumer, as the store has them now; while it is away, as they were last read."""
+        """Return every consumer, as the store has them now; while it is away, as they were last read.
+
+        Secondaries are among them, as they were last asked.
+        """
         await self._consumers.look()
-        return self._consumers.infos()
+        return [*self._consumers.infos(), *(() if self.secondaries is None else self.secondaries.infos())]
+
+    def lagging(self) -> Lagging:
+        """Return how far the consumers are, as they were last read."""
+        known = self._consumers.infos()
+        return lagging_of(known, missed_since=self.publisher.missed_since, now=self.clock())
 
     async def history(
         self, *, node: str | None, before: int | None, limit: int

@@ -11,8 +11,9 @@ named ──withdraw──► waiting for workers ──applied──► caches 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dnsd.control.answerlog import AnswerLog
 from dnsd.core.fleet_change import Withdrawal
@@ -43,6 +44,13 @@ class Departure:
     last_named_at: float | None = None
 
 
+class Withdrawn(NamedTuple):
+    """A generation in which a pool stopped naming a node, and the TTL with which it had."""
+
+    generation: int
+    ttl: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Pending:
     """A withdrawal that some worker has not applied yet."""
@@ -63,6 +71,8 @@ class _Record:
     last_named_at: float | None = None
     clear_at: float = 0.0
     clear_at_steady: float = float("-inf")
+    # By owner: the last withdrawal, and of those before it each that had a longer TTL than all that followed.
+    withdrawn: dict[str, list[Withdrawn]] = field(default_factory=dict)
 
 
 class DepartureLog:
@@ -79,7 +89,23 @@ class DepartureLog:
         self._records: dict[str, dict[str, _Record]] = {}
         self._waiting: set[tuple[str, str]] = set()
         self._queue: deque[tuple[int, tuple[str, str]]] = deque()  # generation, (node, role); generations rise
+        self._kept_elsewhere: float | None = None  # None: only workers answer
         self.begin()
+
+    def answered_elsewhere(self, *, kept_seconds: float) -> None:
+        """Note that other programs answer with what they read here, so that what workers tell is not all of it.
+
+        From then on a withdrawal counts as one of which nobody told.
+
+        Args:
+            kept_seconds: for how long they may answer with what they have read.
+        """
+        self._kept_elsewhere = kept_seconds
+
+    @property
+    def slack_seconds(self) -> float:
+        """What is added to every TTL."""
+        return RESOLVER_SLACK_SECONDS + (self._kept_elsewhere or 0.0)
 
     def begin(self) -> None:
         """Note that from now on nobody else answers in this server's place; one before it may have until now."""
@@ -96,6 +122,10 @@ class DepartureLog:
                 record.max_ttl = record.counted_ttl = 0  # what caches held of earlier answers is gone
             record.pending.append(_Pending(generation, withdrawal.owner, withdrawal.ttl))
             record.max_ttl = max(withdrawal.ttl, record.max_ttl)
+            earlier = record.withdrawn.setdefault(withdrawal.owner, [])
+            while earlier and earlier[-1].ttl <= withdrawal.ttl:
+                earlier.pop()
+            earlier.append(Withdrawn(generation, withdrawal.ttl))
             record.withdrawn_at = None
             self._waiting.add(key)
             self._queue.append((generation, key))
@@ -124,10 +154,10 @@ class DepartureLog:
     def _settle(self, record: _Record, pending: _Pending, answers: AnswerLog | None) -> None:
         """Count from what was heard of a pool's answers, or from now where nobody told."""
         now, steady = self._clock(), self._steady()
-        longest = pending.ttl + RESOLVER_SLACK_SECONDS
+        longest = pending.ttl + self.slack_seconds
         left, ttl = longest, pending.ttl
         heard = None if answers is None else answers.heard(from_text(pending.owner), pending.generation)
-        if answers is not None and heard is not None:
+        if answers is not None and heard is not None and self._kept_elsewhere is None:
             # Whoever has died without a word may have answered until then.
             lost_left = answers.lost_at + longest - steady
             told_left = heard.clear_at - steady + RESOLVER_SLACK_SECONDS
@@ -146,6 +176,15 @@ class DepartureLog:
         """Return the roles in which a node has left answers, those included that it does not have any more."""
         return tuple(self._records.get(node, ()))
 
+    def withdrawn(self, node: str, role: str) -> Mapping[str, Sequence[Withdrawn]]:
+        """Return in which generations pools stopped naming a node in a role, by owner, oldest first.
+
+        Of several, the last one tells from when on it was not named; one before it is there where its TTL was longer
+        than those that followed, so that caches may still count from it.
+        """
+        record = self._records.get(node, {}).get(role)
+        return {} if record is None else record.withdrawn
+
     def departure(self, node: str, role: str, *, ttl_before: int | None) -> Departure:
         """Return how a node that no pool names now has left the answers of a role.
 
@@ -156,7 +195,7 @@ class DepartureLog:
         record = self._records.get(node, {}).get(role)
         if record is not None and (node, role) in self._waiting:
             return Departure(withdrawn_at=None, max_ttl=record.max_ttl, caches_clear_at=None, seconds_left=None)
-        longest = float("-inf") if ttl_before is None else ttl_before + RESOLVER_SLACK_SECONDS
+        longest = float("-inf") if ttl_before is None else ttl_before + self.slack_seconds
         before = self._begun_at_steady + longest
         if record is not None and (record.clear_at_steady >= before or before <= steady):
             never = record.clear_at_steady == float("-inf")

@@ -15,6 +15,7 @@ from typing import Protocol
 from dnsd.api.schemas import Event
 from dnsd.control.answerlog import AnswerLog
 from dnsd.control.events import EventHub
+from dnsd.control.fleetnews import FleetNews
 from dnsd.control.healthnews import HealthNews
 from dnsd.control.progress import DepartureLog
 from dnsd.core.fleet import Fleet
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # Revisions whose propagation time is remembered, for the answers to those who placed them. Unit: revisions.
 LAGS_KEPT = 10_000
+
+NO_SERIALS: Mapping[bytes, int] = {}
 
 
 class Workers(Protocol):
@@ -56,6 +59,9 @@ class Publisher:
 
     Attributes:
         on_nodes: told of the nodes that have come, changed or gone; of None where any may have.
+        on_generation: told of each generation, as it was handed to the workers; must not raise.
+        serials: by folded apex, those that answers show instead of the zone files'.
+        news: what may have changed, for those who show the fleet and wait for its next change.
     """
 
     def __init__(
@@ -73,6 +79,9 @@ class Publisher:
         self.departures = DepartureLog(clock=clock, steady=steady)
         self.applied_at = clock()
         self.on_nodes: Callable[[Collection[str] | None], None] = lambda nodes: None
+        self.on_generation: Callable[[Delta], None] = lambda delta: None
+        self.serials: dict[bytes, int] = {}
+        self.news = FleetNews()
         self.health_news = HealthNews(events, fleet=lambda: self.fleet, clock=clock)
         self._workers = workers
         self._events = events
@@ -82,6 +91,7 @@ class Publisher:
         self._lags: dict[int, tuple[float, float]] = {}  # revision → instant of acceptance, seconds
         self._last_change_of: dict[str, int] = {}
         self._changes_known_after = fleet.revision
+        self._known_since = clock()  # what the store had up to then, it has had at least for so long
         self._applied_generation = 0
         self._applied_revision = 0
         self.applied_mark = ""
@@ -92,7 +102,9 @@ class Publisher:
 
     def snapshot(self) -> Snapshot:
         """Return all that the workers answer from, as it stands; whoever gets it may change its overlay."""
-        return Snapshot(self.generation, self.fleet.revision, self.fleet.spec.zones, dict(self.fleet.overlay))
+        return Snapshot(
+            self.generation, self.fleet.revision, self.fleet.spec.zones, dict(self.fleet.overlay), dict(self.serials)
+        )
 
     # --- towards the workers ------------------------------------------------------------------------------------
 
@@ -140,12 +152,20 @@ class Publisher:
         if fleet.revision != before.revision:
             # Which nodes the missed changes were about, nobody knows.
             self._changes_known_after = fleet.revision
+            self._known_since = self._clock()
             self._events.skip_to(fleet.revision)
         removed = before.overlay.keys() - fleet.overlay.keys()
         put = {name: node for name, node in fleet.overlay.items() if before.overlay.get(name) != node}
         change = OverlayChange(put=put, removed=set(removed), withdrawn=_no_longer_named(before, fleet))
         self._publish(change, zones_before=before.spec.zones)
+        self.news.note(None)
         self.on_nodes(None)
+
+    def give_serials(self, serials: Mapping[bytes, int]) -> int:
+        """Have answers show other serials of zones, by folded apex; return the generation from which they do."""
+        self.serials.update(serials)
+        self._publish(OverlayChange(), serials=serials)
+        return self.generation
 
     def _publish_if_needed(self, change: OverlayChange) -> None:
         if not change.empty:
@@ -153,7 +173,9 @@ class Publisher:
         self._tell(change)
 
     def _tell(self, change: OverlayChange) -> None:
-        """Tell of what comes about without a revision."""
+        """Tell of what may look different, and of what comes about without a revision."""
+        if change.touched:
+            self.news.note(change.touched)
         self.health_news.note(change.health)
         for drain in change.started:
             self._events.publish(
@@ -165,11 +187,18 @@ class Publisher:
                 Event(revision=None, at=self._clock(), type="node-stays-out", node=node, detail=detail)
             )
 
-    def _publish(self, change: OverlayChange, *, zones_before: Mapping[bytes, Zone] | None = None) -> None:
+    def _publish(
+        self,
+        change: OverlayChange,
+        *,
+        zones_before: Mapping[bytes, Zone] | None = None,
+        serials: Mapping[bytes, int] = NO_SERIALS,
+    ) -> None:
         """Hand the next generation to the workers.
 
         Args:
             zones_before: those that the workers have; None: the fleet's, as they are now.
+            serials: those that zones have from now on.
         """
         self.generation += 1
         self._revision_of.append((self.generation, self.fleet.revision, self.fleet.mark))
@@ -184,8 +213,10 @@ class Publisher:
             removed=tuple(sorted(change.removed)),
             zones={apex: zone for apex, zone in zones.items() if known.get(apex) is not zone} or None,
             removed_zones=tuple(sorted(known.keys() - zones.keys())),
+            serials=serials,
         )
         self._workers.publish(delta)
+        self.on_generation(delta)
 
     # --- back from the workers ----------------------------------------------------------------------------------
 
@@ -224,6 +255,20 @@ class Publisher:
         """Return the instant at which a revision was accepted; None: not applied here yet, or too long ago."""
         return self._lags[revision][0] if revision in self._lags else None
 
+    def missed_since(self, applied: int) -> float | None:
+        """Return the instant from which whoever has applied no more than a revision has been behind this server.
+
+        Where that is not known, a later one for which it is certain; None: it is not behind.
+        """
+        if applied >= self._applied_revision:
+            return None
+        if applied < self._changes_known_after:
+            return self._known_since
+        accepted_at = self.accepted_at(applied + 1)
+        if accepted_at is None:
+            return next((at for at, _ in self._lags.values()), self._known_since)
+        return accepted_at
+
     def last_change_of(self, node: str) -> int:
         """Return the revision of the last change about a node; where that was not seen, one that is not older."""
         return max(self._last_change_of.get(node, 0), self._changes_known_after)
@@ -231,6 +276,16 @@ class Publisher:
     async def progressed(self) -> None:
         """Wait until every serving worker has applied another generation."""
         await self._progressed.wait()
+
+    async def wait_generation(self, generation: int, *, timeout_seconds: float) -> bool:
+        """Wait until every serving worker has applied a generation; say whether they have in time."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._applied_generation < generation:
+                    await self._progressed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def wait_applied(self, revision: int, *, timeout_seconds: float) -> bool:
         """Wait until every serving worker has applied a revision; say whether they have in time."""

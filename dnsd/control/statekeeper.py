@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from dnsd.control.publisher import Publisher
+from dnsd.control.serialclaims import SerialClaims
 from dnsd.control.storehealth import StoreHealth
 from dnsd.stores import laststate
 from dnsd.stores.laststate import LastState
@@ -34,18 +35,28 @@ class StateKeeper:
     Args:
         path: of the file.
         store: which store it is: its label and prefix.
+        claims: the serials of zones that are kept with it; None: there are no transfers.
 
     Attributes:
         problem: why it could not be kept the last time; None: it was.
     """
 
-    def __init__(self, path: Path, *, store: str, publisher: Publisher, health: StoreHealth) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        store: str,
+        publisher: Publisher,
+        health: StoreHealth,
+        claims: SerialClaims | None = None,
+    ) -> None:
         self.problem: str | None = None
         self._path = path
         self._store = store
         self._publisher = publisher
         self._health = health
-        self._kept: tuple[int, str] | None = None
+        self._claims = claims
+        self._kept: tuple[int, str, int] | None = None
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -53,8 +64,7 @@ class StateKeeper:
         loop = asyncio.get_running_loop()
         written_at = float("-inf")
         while True:
-            fleet = self._publisher.fleet
-            changed = (fleet.revision, fleet.mark) != self._kept
+            changed = self._sign() != self._kept
             took = 0.0
             if changed or loop.time() - written_at >= REPORTS_SECONDS:
                 began = time.monotonic()
@@ -62,11 +72,18 @@ class StateKeeper:
                 written_at, took = loop.time(), time.monotonic() - began
             await asyncio.sleep(max(LOOK_SECONDS, SHARE * took))
 
+    def _sign(self) -> tuple[int, str, int]:
+        """Return what is another one where something has changed that the store could not tell after a restart."""
+        fleet = self._publisher.fleet
+        return fleet.revision, fleet.mark, 0 if self._claims is None else self._claims.made_alone
+
     async def keep(self) -> None:
         """Write the state as it is now; a disk that fails is told of once."""
         async with self._turn:
+            sign = self._sign()
             state = self._publisher.fleet.state
-            last = LastState(store=self._store, heard_at=self._health.seen_at, state=state)
+            serials = {} if self._claims is None else self._claims.handed
+            last = LastState(store=self._store, heard_at=self._health.seen_at, state=state, serials=serials)
             try:
                 # A thread: the disk may be slow, and the state of a large fleet takes a while to be written down.
                 await asyncio.to_thread(laststate.write, self._path, last)
@@ -79,4 +96,4 @@ class StateKeeper:
             if self.problem is not None:
                 log.info("the last state is kept again in %s", self._path)
             self.problem = None
-            self._kept = state.revision, state.mark
+            self._kept = sign

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 
 from dnsd.api.schemas import AppliedBy, DnsProgress, NodeStatus, PendingAt, RoleStatus, SessionProgress
 from dnsd.control.consumers import Consumers
-from dnsd.control.progress import RESOLVER_SLACK_SECONDS, Departure
+from dnsd.control.farservers import FarServers, Standing, ZoneWithdrawal
+from dnsd.control.progress import Departure, Withdrawn
 from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.views import MODE_NAMES, drain_infos, node_of, ramp_info
+from dnsd.core.names import from_text
+from dnsd.core.owners import closest_zone
 from dnsd.model.drain import Drain, Mode
 from dnsd.model.node import Node
 from dnsd.model.report import Report
@@ -26,6 +29,9 @@ NEAR_END_SECONDS = 600.0
 SESSION_KINDS = ("viewers", "inputs", "jobs")
 AGENT_KIND = "agent"
 
+# What a server answers from at its start: whoever had left before then is out of it.
+FIRST_GENERATION = 1
+
 
 @dataclass(frozen=True, slots=True)
 class StatusReader:
@@ -34,6 +40,7 @@ class StatusReader:
     publisher: Publisher
     consumers: Consumers
     store_health: StoreHealth
+    secondaries: FarServers | None
 
     def status(self, key: str, *, now: float) -> NodeStatus:
         """Return how far the drain of a node has come.
@@ -69,12 +76,15 @@ class StatusReader:
         applied, pending = self._progress(revision, report, now)
         naming = fleet.named_by(node.id, role)
         departure = self._departure(node, role, naming, revision, now)
+        far = self._far(node, role, naming)
+        departure = _with_secondaries(departure, far, now)
         sessions = None if report is None else self._sessions(report, role, now)
         blockers = [
             *common,
             *(["not drained"] if mode is Mode.NORMAL else []),
             *self._of_consumers(revision, pending),
             *_of_dns(departure, naming),
+            *far.blockers,
             *(_of_sessions(sessions, report, _left_at(departure, drains, now), now) if node.monitor.reports else ()),
         ]
         return RoleStatus(
@@ -84,7 +94,7 @@ class StatusReader:
             dns=DnsProgress(
                 withdrawn_at=departure.withdrawn_at,
                 max_ttl=departure.max_ttl,
-                caches_clear_at=departure.caches_clear_at,
+                caches_clear_at=None if far.blockers else departure.caches_clear_at,
                 last_named_at=departure.last_named_at,
             ),
             applied=applied,
@@ -117,11 +127,29 @@ class StatusReader:
         if own.seconds_left is None or (own.max_ttl is None and not ttls):
             return own
         # Another server may have named it until it had applied the drain, which may have been later than here.
-        longest = max(largest, own.max_ttl or 0) + RESOLVER_SLACK_SECONDS
+        longest = max(largest, own.max_ttl or 0) + self.publisher.departures.slack_seconds
         left = longest - self.consumers.seconds_since_others_applied(revision)
         if left <= own.seconds_left:
             return own
         return replace(own, seconds_left=left, caches_clear_at=now + left)
+
+    def _far(self, node: Node, role: str, naming: Sequence[str]) -> Standing:
+        """Return what secondaries have against stopping a node; nothing while a pool names it here."""
+        if naming or self.secondaries is None:
+            return _NO_SECONDARIES
+        return self.secondaries.standing(self._withdrawals(node, role))
+
+    def _withdrawals(self, node: Node, role: str) -> Iterator[ZoneWithdrawal]:
+        """Yield in which generations a node left the zones of the pools that may have named it in a role."""
+        fleet = self.publisher.fleet
+        known = self.publisher.departures.withdrawn(node.id, role)
+        # As for caches: where no pool may name it now, one may have before the last start.
+        pools = fleet.pools_that_may_name(node.id, role) or fleet.pools.values() if role in node.roles else ()
+        before = {pool.owner: (Withdrawn(FIRST_GENERATION, pool.ttl),) for pool in pools}
+        for owner, withdrawals in {**before, **known}.items():
+            zone = closest_zone(fleet.spec.zones, from_text(owner))
+            if zone is not None:
+                yield from (ZoneWithdrawal(zone.apex, each.generation, each.ttl) for each in withdrawals)
 
     def _fresh(self, report: Report, now: float) -> bool:
         return report.fresh(now, stale_after=self.publisher.fleet.spec.stale_after_seconds)
@@ -166,7 +194,24 @@ class StatusReader:
         for role in self.publisher.departures.roles_of(node.id):
             if role not in node.roles:
                 departure = self.publisher.departures.departure(node.id, role, ttl_before=None)
-                yield from (f"{role}: {each}" for each in _of_dns(departure, ()))
+                far = self._far(node, role, ())
+                against = (*_of_dns(_with_secondaries(departure, far, 0.0), ()), *far.blockers)
+                yield from (f"{role}: {each}" for each in against)
+
+
+_NO_SECONDARIES = Standing((), 0.0, None)
+
+
+def _with_secondaries(departure: Departure, far: Standing, now: float) -> Departure:
+    """Return how a node has left answers where secondaries may have named it for longer."""
+    if departure.seconds_left is None or far.max_ttl is None or far.seconds_left <= departure.seconds_left:
+        return departure
+    return replace(
+        departure,
+        max_ttl=max(far.max_ttl, departure.max_ttl or 0),
+        seconds_left=far.seconds_left,
+        caches_clear_at=now + far.seconds_left,
+    )
 
 
 def _of_dns(departure: Departure, naming: Sequence[str]) -> Iterator[str]:

@@ -7,10 +7,12 @@ subnet will add a `scope` here.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dnsd.core.constants import NOERROR, SERVFAIL
+from dnsd.core.constants import NOERROR, SERVFAIL, SOA
 from dnsd.core.records import RRset, Zone, ZoneNode
+from dnsd.core.serials import with_serial
 
 # An owner, folded, and its RRset.
 OwnedRRset = tuple[bytes, RRset]
@@ -80,6 +82,17 @@ class Answer:
         self.additional.clear()
         self.extended_errors = b""
         return was_brief
+
+    def at_serials(self, serials: Mapping[bytes, int]) -> None:
+        """Give its SOAs the serials that secondaries have the zones at.
+
+        Args:
+            serials: by folded apex; a zone without one keeps the zone file's.
+        """
+        for section in (self.answer, self.authority):
+            for place, (owner, rrset) in enumerate(section):
+                if rrset.rdtype == SOA and (serial := serials.get(owner)) is not None:
+                    section[place] = owner, RRset(SOA, rrset.ttl, (with_serial(rrset.rdatas[0], serial),))
 
     def fail(self) -> None:
         """Become a SERVFAIL: nothing that was found on the way is told."""

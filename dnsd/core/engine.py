@@ -99,14 +99,17 @@ class Engine:
         self.dropped = 0
         self.failures = 0
 
-    def swap(self, snapshot: Snapshot, *, changed_pools: Collection[bytes] | None = None) -> None:
+    def swap(
+        self, snapshot: Snapshot, *, changed_pools: Collection[bytes] | None = None, renumbered: Collection[bytes] = ()
+    ) -> None:
         """Answer from another snapshot from the next packet on.
 
         Args:
-            changed_pools: owners of pools, where it differs in what these answer and in nothing else.
+            changed_pools: owners of pools, where it differs in what these answer, and in serials, and in nothing else.
+            renumbered: apexes of the zones with another serial.
         """
         self.snapshot = snapshot
-        self.fast.follow(snapshot, changed_pools=changed_pools)
+        self.fast.follow(snapshot, changed_pools=changed_pools, renumbered=renumbered)
 
     def configure(self, policy: AnswerPolicy) -> None:
         """Answer by another policy from the next packet on."""
@@ -312,8 +315,8 @@ def _check_type(_engine: Engine, query: Query, _now: float) -> Answer | None:
 def _transfer(engine: Engine, query: Query, _now: float) -> Answer | None:
     if query.qtype not in (AXFR, IXFR):
         return None
-    # RFC 5936 §2.2.1: NotAuth where there is no such zone, Refused where it is not offered. Seam: an adapter that
-    # offers transfers takes this stage.
+    # RFC 5936 §2.2.1: NotAuth where there is no such zone, Refused where it is not offered. Secondaries ask elsewhere,
+    # at the addresses of an adapter.
     if query.qname not in engine.snapshot.zones:
         return error(NOTAUTH)
     return error(REFUSED, kind=Kind.REFUSED, extended_errors=NO_TRANSFER)
@@ -321,6 +324,8 @@ def _transfer(engine: Engine, query: Query, _now: float) -> Answer | None:
 
 def _look_up(engine: Engine, query: Query, now: float) -> Answer | None:
     answer = look_up(engine.snapshot, query.qname, query.qtype, now=now, asked=query.question)
+    if engine.snapshot.serials:
+        answer.at_serials(engine.snapshot.serials)
     if answer.pool is not None:
         answer.extended_errors = answer.pool.extended_errors
         if engine.policy.stale:

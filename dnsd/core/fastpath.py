@@ -13,17 +13,17 @@ is due to become another answer, as soon as its TTL counts down to that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import repeat
-from typing import NamedTuple
 
 from dnsd.core.answer import Answer, Kind
-from dnsd.core.constants import DNAME, HEADER_SIZE, NOERROR, NXDOMAIN
+from dnsd.core.constants import DNAME, HEADER_SIZE, NOERROR, NXDOMAIN, SOA
 from dnsd.core.edns import OPT_SIZE
+from dnsd.core.learned import Denial, Folded
 from dnsd.core.message import Query
 from dnsd.core.poolturns import NEVER, Source, answers_of, cost_of, is_whole, parted, source_of
 from dnsd.core.ratelimit import Limiter, subject_of
-from dnsd.core.records import Snapshot, ZoneNode
+from dnsd.core.records import Snapshot
 
 # What is kept: some 50,000 questions, of pools 20,000, or fewer with long answers. Beyond that it begins anew: what is
 # asked often is soon learned again. Unit: bytes, counted roughly.
@@ -36,46 +36,6 @@ _TYPE_AND_CLASS = 4  # bytes of them
 _ENTRY_BYTES, _SIZE_BYTES = 400, 100
 _LETTERS = bytes(range(ord("A"), ord("Z") + 1)) + bytes(range(ord("a"), ord("z") + 1))
 _RCODE_MASK = 0x0F
-
-
-class _Folded(NamedTuple):
-    """The parts of an answer to a question in any case.
-
-    Args:
-        end: offset behind the question in the tail.
-        rcode: for the counters.
-        head: the response's header, less its ID.
-        rest: gives what is behind the question, each time.
-        exactly: what the query's tail must end with; empty: the table's key says enough. A key is in lower case, and
-            in what is no name, that makes different bytes one.
-        subject: what a limiter counts it under; empty: a limiter may not let all of it go.
-    """
-
-    end: int
-    rcode: int
-    head: bytes
-    rest: Iterator[bytes]
-    exactly: bytes
-    subject: bytes
-
-
-class _Denial(NamedTuple):
-    """How names right below one that exists are denied.
-
-    Args:
-        behind: bytes behind the question in the query.
-        head: the response's header, less its ID.
-        records: what is behind the question, by the length of the name's first label: pointers depend on it.
-        nodes: the names of the zone; what the overlay adds is looked up beside it.
-        exactly, subject: as in `_Folded`.
-    """
-
-    behind: int
-    head: bytes
-    records: dict[int, bytes]
-    nodes: Mapping[bytes, ZoneNode]
-    exactly: bytes
-    subject: bytes
 
 
 class FastPath:
@@ -92,6 +52,8 @@ class FastPath:
     __slots__ = (
         "_counts",
         "_denials",
+        "_denials_of",
+        "_denying",
         "_ends",
         "_first_end",
         "_folded",
@@ -107,11 +69,15 @@ class FastPath:
         self.exact: dict[bytes, Iterator[bytes]] = {}
         self._snapshot = snapshot
         self._counts = counts
-        self._folded: dict[bytes, _Folded] = {}
-        self._denials: dict[bytes, _Denial] = {}
+        self._folded: dict[bytes, Folded] = {}
+        self._denials: dict[bytes, Denial] = {}
         self._kept = 0  # bytes
-        # Owner → its questions, exact and folded, and what each costs.
+        # Owner of a pool, or apex of a zone → questions, exact and folded, and what each costs.
         self._of_pool: dict[bytes, dict[tuple[bytes, bytes], int]] = {}
+        # Where zones have serials of their own, by apex: keys of denials and what each costs, and the pools that have
+        # said with the zone's SOA that there is nothing. Other answers with an SOA are kept as a pool's, by the apex.
+        self._denials_of: dict[bytes, dict[bytes, int]] = {}
+        self._denying: dict[bytes, set[bytes]] = {}
         self._ends: dict[bytes, float] = {}  # owner → the last instant of its answers, where there is one
         self._first_end = NEVER
 
@@ -214,15 +180,18 @@ class FastPath:
         self._pay(cost)
         subject = subject_of(answer) if answer.is_brief else b""
         exactly = _letters_of(tail[end - _TYPE_AND_CLASS :])
-        self._folded[folded] = _Folded(end, answer.rcode, head, rests, exactly, subject)
+        self._folded[folded] = Folded(end, answer.rcode, head, rests, exactly, subject)
         key = tail[:_NAME] + lower + tail[end:]
         if answer.rcode == NOERROR:
             self.exact[key] = exact
-        if source.pool:
-            self._of_pool.setdefault(source.pool, {})[key, folded] = cost
-            if source.until != NEVER:
-                self._ends[source.pool] = min(source.until, self._ends.get(source.pool, NEVER))
-                self._first_end = min(source.until, self._first_end)
+        apex = self._apex_of_soa(answer)
+        if source.pool and apex:
+            self._denying.setdefault(apex, set()).add(source.pool)
+        if source.pool or apex:
+            self._of_pool.setdefault(source.pool or apex, {})[key, folded] = cost
+        if source.pool and source.until != NEVER:
+            self._ends[source.pool] = min(source.until, self._ends.get(source.pool, NEVER))
+            self._first_end = min(source.until, self._first_end)
 
     def _learn_denial(self, tail: bytes, query: Query, answer: Answer, response: bytes) -> None:
         zone, name = answer.zone, query.qname
@@ -239,14 +208,27 @@ class FastPath:
         denial = self._denials.get(key)
         if denial is not None and denial.exactly == exactly and size in denial.records:
             return
-        self._pay(_SIZE_BYTES + len(response))
+        cost = _SIZE_BYTES + len(response)
+        self._pay(cost)
         denial = self._denials.get(key)
         if denial is None or denial.exactly != exactly:
+            cost += _ENTRY_BYTES + 2 * len(tail)
             self._kept += _ENTRY_BYTES + 2 * len(tail)
             head = response[ID_SIZE:HEADER_SIZE]
             behind, subject = len(tail) - end, subject_of(answer)
-            denial = self._denials[key] = _Denial(behind, head, {}, zone.nodes, exactly, subject)
+            denial = self._denials[key] = Denial(behind, head, {}, zone.nodes, exactly, subject)
         denial.records[size] = response[end + ID_SIZE :]
+        if zone.apex in self._snapshot.serials:
+            costs = self._denials_of.setdefault(zone.apex, {})
+            costs[key] = costs.get(key, 0) + cost
+
+    def _apex_of_soa(self, answer: Answer) -> bytes:
+        """Return the apex of the SOA in an answer, where its serial may become another one; empty: there is none."""
+        serials = self._snapshot.serials
+        if not serials:
+            return b""
+        soas = (owner for owner, rrset in (*answer.answer, *answer.authority) if rrset.rdtype == SOA)
+        return next((owner for owner in soas if owner in serials), b"")
 
     def _pay(self, cost: int) -> None:
         """Make room for what is to be kept.
@@ -258,17 +240,26 @@ class FastPath:
             self.forget()
         self._kept += cost
 
-    def follow(self, snapshot: Snapshot, *, changed_pools: Collection[bytes] | None) -> None:
+    def follow(
+        self, snapshot: Snapshot, *, changed_pools: Collection[bytes] | None, renumbered: Collection[bytes] = ()
+    ) -> None:
         """Go on with another snapshot.
 
         Args:
-            changed_pools: owners of pools, where it differs in what these answer and in nothing else.
+            changed_pools: owners of pools, where it differs in what these answer, and in serials, and in nothing else.
+            renumbered: apexes of the zones with another serial.
         """
-        self._snapshot = snapshot
-        if changed_pools is None:
+        before, self._snapshot = self._snapshot, snapshot
+        # Of a zone that had no serial of its own, nobody has noted which answers have its SOA.
+        if changed_pools is None or not all(apex in before.serials for apex in renumbered):
             self.forget()
             return
         self._forget_pools(changed_pools)
+        for apex in renumbered:
+            self._forget_pools([apex, *self._denying.pop(apex, ())])
+            for key, cost in self._denials_of.pop(apex, {}).items():
+                self._denials.pop(key, None)
+                self._kept -= cost
 
     def _forget_pools(self, owners: Iterable[bytes]) -> None:
         for owner in owners:
@@ -284,6 +275,8 @@ class FastPath:
         self.exact.clear()
         self._folded.clear()
         self._denials.clear()
+        self._denials_of.clear()
+        self._denying.clear()
         self._kept = 0
         self._of_pool.clear()
         self._ends.clear()

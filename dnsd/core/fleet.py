@@ -8,7 +8,7 @@ no clock and no worker: records, reports and instants come in, overlay changes g
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dnsd.core.agenda import Agenda
@@ -19,7 +19,7 @@ from dnsd.core.foresight import first_changes, modes_ahead
 from dnsd.core.names import from_text, to_text
 from dnsd.core.pool_index import PoolIndex
 from dnsd.core.records import Overlay, Zone
-from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, select
+from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, floor_margin, select
 from dnsd.model.check import Checked
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
 from dnsd.model.freshness import Hold
@@ -98,6 +98,7 @@ class Fleet:
         self._folded: dict[str, set[str]] = {}  # ids by what they are without regard to case
         self._tiers: dict[str, Tier] = {}
         self._counts: dict[str, dict[str, int]] = {}  # of members by state, as far as somebody asked
+        self._margins: dict[str, int] = {}  # over the pools' floors, as far as somebody asked
         self._index = PoolIndex(spec.pools)
         self._agenda = Agenda()
         self._halted: set[str] = set()  # nodes whose reports get stale when freshness goes on, and not before
@@ -202,6 +203,13 @@ class Fleet:
                 counts[member.state] += 1
         return counts
 
+    def margin_of(self, owner: str) -> int:
+        """Return how many more nodes a pool can lose, as `floor_margin` has it; worked out where it was touched."""
+        margin = self._margins.get(owner)
+        if margin is None:
+            margin = self._margins[owner] = floor_margin(self.pools[owner], self._members[owner].values())
+        return margin
+
     def pools_of(self, node: str) -> tuple[PoolSpec, ...]:
         """Return the pools that match a node."""
         return self._pools_of.get(node, ())
@@ -277,6 +285,7 @@ class Fleet:
             if record.revision != self.revision + 1:
                 raise ValueError(f"revision {record.revision} does not follow {self.revision}")
             self.revision, self.mark = record.revision, record.mark
+            change.touched.add(record.change.node)
             if record.change.entity is Entity.DRAIN:
                 self._take_drain(record.change)
                 self._refresh(record.change.node, now, change, dirty)
@@ -310,11 +319,21 @@ class Fleet:
 
     def report(self, report: Report, *, now: float) -> OverlayChange:
         """Take a node's report; the caller has checked its sequence."""
+        before = self._spoken(self.reports.get(report.node), now)
         self.reports[report.node] = report
         change = OverlayChange()
         dirty: set[str] = set()
+        if self._spoken(report, now) != before:
+            change.touched.add(report.node)
         self._refresh(report.node, now, change, dirty)
         return self._finish(dirty, change)
+
+    def _spoken(self, report: Report | None, now: float) -> tuple[Mapping[str, bool] | None] | None:
+        """Return what a report says of a node's health, or that it says nothing any more; None: there is none."""
+        if report is None:
+            return None
+        fresh = now < self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
+        return (report.health if fresh else None,)
 
     def checked(self, results: Mapping[str, Mapping[str, Checked]], *, now: float) -> OverlayChange:
         """Take what checks have found of nodes, all of their roles each; an empty one: it is not checked any more."""
@@ -326,6 +345,8 @@ class Fleet:
                 continue
             if found:
                 self._checked[key] = found
+            if found != before:
+                change.touched.add(key)
             if {role: each.health for role, each in found.items()} != {r: each.health for r, each in before.items()}:
                 self._refresh(key, now, change, dirty)
         return self._finish(dirty, change)
@@ -343,6 +364,8 @@ class Fleet:
     def _take_due(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
         for due, node in self._agenda.due(now):
             change.started += [each for each in self.drains_of(node) if due <= each.starts_at and each.active(now)]
+            if any(due <= instant <= now for instant in self._instants_of(node)):
+                change.touched.add(node)
             self._refresh(node, now, change, dirty)
 
     def hold_freshness(self, *, now: float, held: bool) -> OverlayChange:
@@ -365,6 +388,7 @@ class Fleet:
         """Bring every node to a clock that was set back."""
         self._agenda.clear()
         self.hold = self.hold.set_back(now)
+        change.touched.update(self.nodes)
         for key in self.nodes:
             report = self.reports.get(key)
             if report is not None:
@@ -445,25 +469,29 @@ class Fleet:
             return was.mode is not Mode.NORMAL
         return any(order.covers(role) and order.expired(now) and not order.is_ramp for order in orders)
 
+    def _instants_of(self, key: str) -> Iterator[float]:
+        """Yield every instant, gone or to come, at which time alone changes something of a node."""
+        for drain in self._drains.get(key, NO_ORDERS).values():
+            yield from drain.step_instants
+            yield drain.starts_at
+            if drain.expires_at is not None:
+                yield drain.expires_at
+        node, report = self.nodes.get(key), self.reports.get(key)
+        if report is not None and node is not None and node.monitor.reports:
+            yield self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
+
     def _note_next_transition(self, node: Node, now: float) -> None:
-        due = min(
-            (
-                instant
-                for drain in self._drains.get(node.id, NO_ORDERS).values()
-                for instant in (drain.starts_at, drain.expires_at, *drain.step_instants)
-                if instant is not None and instant > now
-            ),
-            default=NEVER,
-        )
+        due = min((instant for instant in self._instants_of(node.id) if instant > now), default=NEVER)
         report = self.reports.get(node.id)
-        if report is not None and node.monitor.reports:
-            stale_at = self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
-            if stale_at == NEVER:
-                self._halted.add(node.id)
-            elif stale_at > now:
-                due = min(due, stale_at)
+        if self.hold.since is not None and report is not None and self._halts(node, report):
+            self._halted.add(node.id)
         if due != NEVER:
             self._agenda.note(node.id, due)
+
+    def _halts(self, node: Node, report: Report) -> bool:
+        """Say whether a report cannot get stale for now."""
+        stale_at = self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
+        return node.monitor.reports and stale_at == NEVER
 
     # --- pools --------------------------------------------------------------------------------------------------
 
@@ -483,6 +511,7 @@ class Fleet:
             selection = self.selection_of(owner)
             self._tiers[owner] = selection.tier
             self._counts.pop(owner, None)
+            self._margins.pop(owner, None)
             self._note_named(owner, selection, change)
             name = from_text(owner)
             self._compiled += 1

@@ -38,6 +38,8 @@ class OverlayChange:
         health: (node, role) whose health became another one, with the one that it had; of those that are in a pool.
         started: scheduled drains whose time has come.
         pools: owners of the pools that were compiled.
+        touched: nodes of which a mode, a health, a share or anything of the inventory may have changed, in a pool or
+            not, or that are gone.
     """
 
     put: Overlay = field(default_factory=dict)
@@ -47,6 +49,7 @@ class OverlayChange:
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
     started: list[Drain] = field(default_factory=list)
     pools: list[str] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
 
     @property
     def empty(self) -> bool:

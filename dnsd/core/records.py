@@ -215,12 +215,15 @@ class Snapshot:
         revision: the store's revision that it reflects.
         zones: by folded apex.
         overlay: what pools and per-node records add; the snapshot's own, which passes to the one that follows it.
+        serials: by folded apex, those that secondaries have zones at, which are shown instead of the zone files'; none
+            where there are no transfers. Of a zone that is gone the last one stays, for when it comes back.
     """
 
     generation: int
     revision: int
     zones: Mapping[bytes, Zone]
     overlay: Overlay
+    serials: Mapping[bytes, int] = field(default_factory=dict)
 
     def advanced(self, delta: Delta) -> Snapshot:
         """Return the next snapshot, at the cost of what changes and not of what there is.
@@ -235,7 +238,8 @@ class Snapshot:
         if delta.zones or delta.removed_zones:
             kept = {apex: zone for apex, zone in zones.items() if apex not in delta.removed_zones}
             zones = {**kept, **(delta.zones or {})}
-        return Snapshot(delta.generation, delta.revision, zones, self.overlay)
+        serials = {**self.serials, **delta.serials} if delta.serials else self.serials
+        return Snapshot(delta.generation, delta.revision, zones, self.overlay, serials)
 
     def replaced_by(self, delta: Delta) -> Overlay:
         """Return the nodes of the overlay that a delta replaces or removes."""
@@ -252,6 +256,7 @@ class Delta:
         removed: names that leave the overlay.
         zones: those that are new or different, by folded apex; None: none is.
         removed_zones: apexes of those that are gone.
+        serials: those that zones have from now on, by folded apex.
     """
 
     generation: int
@@ -260,9 +265,10 @@ class Delta:
     removed: tuple[bytes, ...] = ()
     zones: Mapping[bytes, Zone] | None = None
     removed_zones: tuple[bytes, ...] = ()
+    serials: Mapping[bytes, int] = field(default_factory=dict)
 
     def changed_pools(self, replaced: Overlay) -> tuple[bytes, ...] | None:
-        """Return the owners of the pools whose answers are others, where nothing else is; None: something else is.
+        """Return the owners of the pools whose answers are others, where only serials are besides; None: more is.
 
         Args:
             replaced: the nodes that were there before; see `Snapshot.replaced_by`.

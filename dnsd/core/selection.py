@@ -132,6 +132,26 @@ def select(spec: PoolSpec, members: Iterable[Member], *, fallback: Callable[[str
     return Selection(Tier.NODATA, (), spec)
 
 
+def floor_margin(spec: PoolSpec, members: Iterable[Member]) -> int:
+    """Return how many more nodes a pool can lose before it breaks its floor, whichever they are: the heaviest first.
+
+    Below 0: it is broken, and lacks so many nodes; one, where the floor is a share.
+    """
+    everyone = tuple(members)
+    weights = sorted(member.node.weight for member in everyone if member.serving)
+    if spec.floor.share is None:
+        return len(weights) - spec.floor.count
+    total, left = sum(member.node.weight for member in everyone), sum(weights)
+    margin = -1
+    # One at a time, the lightest left for last: the floor itself says whether it holds.
+    while spec.floor.holds(serving=len(weights), serving_weight=left, total_weight=total):
+        margin += 1
+        if not weights:
+            break
+        left -= weights.pop()
+    return margin
+
+
 def holds_floor(spec: PoolSpec, members: Iterable[Member]) -> bool:
     """Say whether a pool serves at least its floor."""
     everyone = tuple(members)

@@ -102,6 +102,19 @@ class ZoneImage(Mapping[bytes, ZoneNode]):
             start = offset + ENTRY.size
             yield bytes(view[start : start + view[offset]])
 
+    def entries(self) -> Iterator[tuple[bytes, list[tuple[int, int, list[bytes]]]]]:
+        """Yield every name with its RRsets (type, TTL, RDATA of each record), in the order of the image.
+
+        No node is made or kept: it is for whoever goes through all of them.
+        """
+        view = self._view
+        position, end = HEADER.size + len(self._slots) * SLOT_SIZE, len(view)
+        while position < end:
+            size, _, _, count = ENTRY.unpack_from(view, position)
+            start = position + ENTRY.size
+            rrsets, position = self._rrsets_at(start + size, count)
+            yield bytes(view[start : start + size]), rrsets
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ZoneImage):
             return self._memory is other._memory or _same(self._view, other._view)
@@ -134,10 +147,17 @@ class ZoneImage(Mapping[bytes, ZoneNode]):
         return node
 
     def _node_at(self, name: bytes, offset: int) -> ZoneNode:
+        size, flags, occluder, count = ENTRY.unpack_from(self._view, offset)
+        found, _ = self._rrsets_at(offset + ENTRY.size + size, count)
+        rrsets: dict[int, Answerable] = {rdtype: RRset(rdtype, ttl, tuple(rdatas)) for rdtype, ttl, rdatas in found}
+        return ZoneNode(
+            rrsets=rrsets, cut=bool(flags & FLAG_CUT), occluded_by=name[size - occluder :] if occluder else None
+        )
+
+    def _rrsets_at(self, position: int, count: int) -> tuple[list[tuple[int, int, list[bytes]]], int]:
+        """Return so many RRsets (type, TTL, RDATA of each record) from a position on, and the position behind them."""
         view = self._view
-        size, flags, occluder, count = ENTRY.unpack_from(view, offset)
-        position = offset + ENTRY.size + size
-        rrsets: dict[int, Answerable] = {}
+        rrsets: list[tuple[int, int, list[bytes]]] = []
         for _ in range(count):
             rdtype, ttl, records = RRSET.unpack_from(view, position)
             position += RRSET.size
@@ -146,10 +166,8 @@ class ZoneImage(Mapping[bytes, ZoneNode]):
                 start = position + RDATA_SIZE.size
                 position = start + RDATA_SIZE.unpack_from(view, position)[0]
                 rdatas.append(bytes(view[start:position]))
-            rrsets[rdtype] = RRset(rdtype, ttl, tuple(rdatas))
-        return ZoneNode(
-            rrsets=rrsets, cut=bool(flags & FLAG_CUT), occluded_by=name[size - occluder :] if occluder else None
-        )
+            rrsets.append((rdtype, ttl, rdatas))
+        return rrsets, position
 
 
 def count_records(zone: Zone) -> int:

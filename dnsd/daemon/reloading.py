@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dnsd.config.loading import load_settings
@@ -20,12 +20,16 @@ log = logging.getLogger("dnsd")
 class Reloader:
     """Reloads a control plane's settings from the file that they came from.
 
+    Args:
+        on_reloaded: told when other settings are in force.
+
     Attributes:
         counts: reloads by result, `ok` or `failed`.
     """
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, *, on_reloaded: Callable[[], None] = lambda: None) -> None:
         self.counts: dict[str, int] = {"ok": 0, "failed": 0}
+        self._on_reloaded = on_reloaded
         self._plane = plane
 
     async def run(self, asked: asyncio.Event) -> None:
@@ -50,6 +54,7 @@ class Reloader:
             self._failed([Problem(str(old.path), 0, "", "not-read", f"{type(error).__name__}: {error}")])
         else:
             self.counts["ok"] += 1
+            self._on_reloaded()
             settle_more()  # the new configuration stays, as the one before did
             for warning in new.warnings:
                 log.warning("%s", warning)

@@ -8,16 +8,22 @@ from collections.abc import Mapping
 import dns.rcode
 
 from admin.metrics import MetricsSample
+from dnsd.adapters.hosting import AdapterHost
 from dnsd.control.plane import ControlPlane
 from dnsd.workers.messages import Counters
 
 
-def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
-    """Return what the metrics show now."""
+def sample(plane: ControlPlane, *, reloads: Mapping[str, int], adapters: AdapterHost | None = None) -> MetricsSample:
+    """Return what the metrics show now.
+
+    Args:
+        reloads: by result.
+        adapters: None: there are none.
+    """
     fleet, now = plane.publisher.fleet, plane.clock()
     active = [drain for drain in fleet.all_drains() if drain.active(now)]
     members = {(owner, state): count for owner in fleet.pools for state, count in fleet.states_of(owner).items()}
-    counters = plane.workers.counters()
+    counters, lagging = plane.workers.counters(), plane.lagging()
     return MetricsSample(
         queries=_queries(counters),
         events=counters.events | _connections(counters),
@@ -30,6 +36,9 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         applied_revision=plane.publisher.applied_revision,
         pool_members=members,
         pool_fail_open={owner: fleet.tier_of(owner).fails_open for owner in fleet.pools},
+        pool_margins={owner: fleet.margin_of(owner) for owner in fleet.pools},
+        consumers=lagging.counts,
+        consumers_behind=lagging.behind_seconds,
         drains=Counter((drain.mode.text, drain.role) for drain in active),
         drain_age_seconds={(drain.node, drain.role, drain.holder): now - drain.effective_since for drain in active},
         drains_indefinite=sum(drain.expires_at is None for drain in fleet.all_drains()),
@@ -43,6 +52,11 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int]) -> MetricsSample:
         check_lag_seconds=plane.checks.lag_seconds,
         worker_restarts=plane.workers.restarts,
         reloads=reloads,
+        adapters_up={} if adapters is None else adapters.up,
+        adapter_requests={} if adapters is None else adapters.counts,
+        secondary_zones={} if plane.secondaries is None else plane.secondaries.states(),
+        notifies={} if plane.secondaries is None else plane.secondaries.notifies,
+        zone_versions={} if plane.versions is None else plane.versions.counts,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
+from dnsd.stores.claims import SerialClaim
 
 # Changes that a store keeps for followers that lag; whoever lags more reloads. Unit: entries.
 CHANGES_KEPT = 10_000
@@ -195,6 +196,16 @@ class DrainStore(Protocol):
 
     async def configured(self) -> tuple[Node, ...]:
         """Return the nodes that `tell_configured` told last, for a router; none, where the store tells nobody."""
+
+    async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
+        """Give zones their serials, by the rule of `dnsd.stores.claims`, and keep the last of each.
+
+        One claim is one step that no other comes between. What was given survives what a commit survives; it makes no
+        revision and no history.
+
+        Returns:
+            A serial for each claim, in their order.
+        """
 
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself: its last word, even where it has applied less than before.

@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from dnsd.core.serials import SERIALS
 from dnsd.model.drain import Drain
 from dnsd.model.node import Node
 from dnsd.model.report import Report
@@ -27,6 +28,17 @@ VERSION = 1
 _KIND = "dnsd last state"
 
 
+class HandedSerial(NamedTuple):
+    """A serial with which a zone was handed out.
+
+    Args:
+        confirmed: the store has given it; else the server made it by itself.
+    """
+
+    serial: int
+    confirmed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastState:
     """What was known of a store.
@@ -34,11 +46,13 @@ class LastState:
     Args:
         store: which one: its label and prefix.
         heard_at: instant at which it was last read.
+        serials: the last one of each zone, by its name; none where there are no transfers.
     """
 
     store: str
     heard_at: float
     state: FleetState
+    serials: Mapping[str, HandedSerial] = field(default_factory=dict)
 
 
 def write(path: Path, last: LastState) -> None:
@@ -103,6 +117,8 @@ def _body(last: LastState) -> bytes:
         "heard_at": format_instant(last.heard_at),
         "revision": state.revision,
         "mark": state.mark,
+        # An older dnsd does not look at it.
+        "serials": {zone: each._asdict() for zone, each in last.serials.items()},
     }
     lists: tuple[tuple[str, Iterable[Node | Drain | Report]], ...] = (
         ("nodes", state.nodes.values()),
@@ -135,7 +151,15 @@ def _from_json(data: Mapping[str, Any]) -> LastState:
             reports={report.node: report for report in reports},
             mark=data["mark"],
         ),
+        serials={zone: _serial(each) for zone, each in data.get("serials", {}).items()},
     )
+
+
+def _serial(data: Mapping[str, Any]) -> HandedSerial:
+    serial, confirmed = data["serial"], data["confirmed"]
+    if type(serial) is not int or not 0 <= serial < SERIALS:
+        raise ValueError(f"{serial!r} is no serial")
+    return HandedSerial(serial, bool(confirmed))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTED_NODES_KEPT, Known
+from dnsd.stores.claims import KeptSerial, SerialClaim, decided
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
@@ -39,6 +40,7 @@ class MemoryStore:
         self._history: list[HistoryEntry] = []
         self._reported: deque[tuple[int, str]] = deque(maxlen=REPORTED_NODES_KEPT)  # number, node
         self._reports_counted = 0
+        self._serials: dict[str, KeptSerial] = {}
         self._bell = Bell()
 
     @property
@@ -163,6 +165,15 @@ class MemoryStore:
     async def configured(self) -> tuple[Node, ...]:
         """Nobody is told of them."""
         return ()
+
+    async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
+        """Give zones their serials; see `DrainStore.claim_serials`."""
+        self._check_open()
+        given = []
+        for claim in claims:
+            kept = self._serials[claim.zone] = decided(claim, self._serials.get(claim.zone))
+            given.append(kept.serial)
+        return tuple(given)
 
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself; say whether it was known."""

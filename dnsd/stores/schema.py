@@ -44,8 +44,13 @@ _VERSION_2 = (
     "CREATE TABLE reported (number INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL)",
 )
 
+_VERSION_3 = (
+    # The last serial of each zone that was handed out, and for which content.
+    "CREATE TABLE serials (zone TEXT PRIMARY KEY, serial INTEGER NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID",
+)
+
 # What leads from each version to the next one, in order; a new version appends its statements.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -20,6 +20,7 @@ from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.stores import schema, sqlite_statements
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, Known
+from dnsd.stores.claims import SerialClaim
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.rules import check_commit, check_history_limit, check_reports
 
@@ -214,6 +215,10 @@ class SqliteStore:
     async def configured(self) -> tuple[Node, ...]:
         """Nobody is told of them."""
         return ()
+
+    async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
+        """Give zones their serials; see `DrainStore.claim_serials`."""
+        return await self._run(functools.partial(sqlite_statements.claim_serials, claims=claims))
 
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself; say whether it was known."""

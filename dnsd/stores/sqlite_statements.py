@@ -19,6 +19,7 @@ from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.stores.base import REPORTED_NODES_KEPT, Known
+from dnsd.stores.claims import KeptSerial, SerialClaim, decided
 from dnsd.stores.rules import MAX_INTEGER, is_news
 
 ValueT = TypeVar("ValueT")
@@ -168,6 +169,20 @@ def drop_report(connection: sqlite3.Connection, node: str) -> None:
     """Forget a node's report."""
     with _writing(connection, durable=False):
         connection.execute("DELETE FROM reports WHERE node = ?", (node,))
+
+
+def claim_serials(connection: sqlite3.Connection, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
+    """Give zones their serials, on the disk when this returns."""
+    given = []
+    with _writing(connection, durable=True):
+        for claim in claims:
+            row = connection.execute("SELECT serial, digest FROM serials WHERE zone = ?", (claim.zone,)).fetchone()
+            before = None if row is None else KeptSerial(*row)
+            kept = decided(claim, before)
+            if kept != before:
+                connection.execute("INSERT OR REPLACE INTO serials VALUES (?, ?, ?)", (claim.zone, *kept))
+            given.append(kept.serial)
+    return tuple(given)
 
 
 def put_consumer(connection: sqlite3.Connection, consumer: Consumer) -> bool:

@@ -125,7 +125,7 @@ class Worker:
         replaced = before.replaced_by(delta)
         # In place: this is the one thread, and no packet is half answered while a message is taken.
         after = before.advanced(delta)
-        self._engine.swap(after, changed_pools=delta.changed_pools(replaced))
+        self._engine.swap(after, changed_pools=delta.changed_pools(replaced), renumbered=delta.serials.keys())
         # Only now: whoever hears of it may take it that no answer is rendered from the generation before.
         answered = self._tally.hand_on(replaced, after.overlay)
         self._channel.send(Applied(after.generation, after.revision, answered))

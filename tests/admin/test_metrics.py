@@ -33,6 +33,9 @@ SAMPLE = MetricsSample(
     store_divergences=1,
     worker_restarts=2,
     reloads={"ok": 3, "failed": 1},
+    adapters_up={"haproxy": True, "consul": False},
+    adapter_requests={("haproxy", "ok"): 16},
+    zone_versions={"made": 17, "failed": 1},
 )
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -47,6 +50,11 @@ def read(text: str) -> Values:
 
 
 EXPECTED: Values = {
+    ("dnsd_adapter_up", (("adapter", "haproxy"),)): 1,
+    ("dnsd_adapter_up", (("adapter", "consul"),)): 0,
+    ("dnsd_adapter_requests_total", (("adapter", "haproxy"), ("result", "ok"))): 16,
+    ("dnsd_zone_versions_total", (("result", "made"),)): 17,
+    ("dnsd_zone_versions_total", (("result", "failed"),)): 1,
     ("dnsd_store_outages_total", ()): 4,
     ("dnsd_store_divergences_total", ()): 1,
     ("dnsd_queries_total", (("rcode", "NOERROR"), ("transport", "udp"))): 41,

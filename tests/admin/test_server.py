@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 
 import pytest
 
@@ -55,9 +54,8 @@ async def test_stopping_does_not_wait_for_a_waiting_caller(backend: FakeBackend)
     async with Site(backend) as site:
         waiting = asyncio.create_task(site.drain(query="?wait=applied&timeout=60"))
         await until(lambda: backend.waits == [60.0])
-        started = time.monotonic()
-        await site.server.stop()
-        assert time.monotonic() - started < 5.0
+        async with asyncio.timeout(30):
+            await site.server.stop()
         [end] = await asyncio.gather(waiting, return_exceptions=True)
     assert isinstance(end, Exception)
 

@@ -11,13 +11,25 @@ from hypothesis import strategies as st
 
 from dnsd.config.loading import load_settings
 from dnsd.config.locator import locate_keys
-from dnsd.config.schema import REPEATED_TABLES, SINGLE_TABLES, Section, TokenSection, TopSection
+from dnsd.config.schema import (
+    ADAPTER_TABLES,
+    OPTIONAL_TABLES,
+    REPEATED_TABLES,
+    SINGLE_TABLES,
+    Section,
+    TokenSection,
+    TopSection,
+    TransferKeySection,
+    TransferSecondarySection,
+)
 from dnsd.errors import ConfigurationError, Problem
 from tests.config.files import write
 
-MODELS: list[type[Section]] = [*SINGLE_TABLES.values(), *REPEATED_TABLES.values(), TokenSection, TopSection]
+ONCE = {**SINGLE_TABLES, **ADAPTER_TABLES, **OPTIONAL_TABLES}
+NESTED: list[type[Section]] = [TokenSection, TransferKeySection, TransferSecondarySection]
+MODELS: list[type[Section]] = [*ONCE.values(), *REPEATED_TABLES.values(), *NESTED, TopSection]
 KEYS = sorted(
-    {"token", "unknown", "labels", "region", *SINGLE_TABLES, *REPEATED_TABLES}.union(
+    {"token", "key", "secondary", "unknown", "labels", "region", *ONCE, *REPEATED_TABLES}.union(
         *(model.model_fields for model in MODELS)
     )
 )
@@ -45,9 +57,15 @@ pairs = st.dictionaries(st.sampled_from(KEYS), values, max_size=6).map(
     lambda found: "".join(f"{key} = {value}\n" for key, value in found.items())
 )
 headers = st.sampled_from(
-    [f"[{name}]\n" for name in SINGLE_TABLES]
+    [f"[{name}]\n" for name in ONCE]
     + [f"[[{name}]]\n" for name in REPEATED_TABLES]
-    + ["[[admin.token]]\n", "[node.labels]\n", "[pool.match.labels]\n"]
+    + [
+        "[[admin.token]]\n",
+        "[[transfer.key]]\n",
+        "[[transfer.secondary]]\n",
+        "[node.labels]\n",
+        "[pool.match.labels]\n",
+    ]
 )
 documents = st.tuples(pairs, st.lists(st.tuples(headers, pairs), max_size=5)).map(
     lambda parts: "version = 1\n" + parts[0] + "".join(header + body for header, body in parts[1])

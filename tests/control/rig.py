@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec
 from dnsd.model.state import FleetState
 from dnsd.stores.base import DrainStore
+from dnsd.stores.laststate import HandedSerial
 from dnsd.stores.memory import MemoryStore
 from dnsd.workers.messages import Counters
 from tests.support.fleets import NOW, PER_NODE, ZONES, node, pool
 
 ALICE = Actor("alice", Scope.OPERATOR)
 EDGE = "edge.example.org."
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
 
 
 class Clock:
@@ -142,6 +143,10 @@ class BreakableStore(MemoryStore):
         self._may_write()
         await super().drop_report(node)
 
+    async def claim_serials(self, claims: Any) -> tuple[int, ...]:
+        self._may_write()
+        return await super().claim_serials(claims)
+
     def _may_read(self) -> None:
         if self.reads_fail:
             raise StoreUnavailable("the disk is gone")
@@ -245,12 +250,14 @@ async def site_of(
     workers: FakeWorkers | None = None,
     heard: bool = True,
     heard_at: float | None = None,
+    serials: Mapping[str, HandedSerial] | None = None,
     **fields: Any,
 ) -> Site:
     """Return a plane over an open store.
 
     Args:
         heard_at: instant at which the store was last read, by a server that starts without it.
+        serials: what the last state knows of those that zones were handed out with.
         store: open; None: a new one.
         heard: heartbeats have been exchanged once.
         fields: of the settings.
@@ -267,6 +274,7 @@ async def site_of(
         await store.load(),
         observe_propagation=lags.append,
         heard_at=heard_at,
+        serials=serials,
         clock=lambda: clock.wall,
         steady=lambda: clock.steady,
     )

@@ -8,7 +8,7 @@ import pytest
 
 from dnsd.control import consumers
 from dnsd.model.state import Consumer
-from tests.control.rig import BreakableStore, Site, acknowledged, site_of
+from tests.control.rig import PATIENCE_SECONDS, BreakableStore, Site, acknowledged, site_of
 
 
 async def tell(site: Site, applied: int, *, seen_at: float, name: str = "lb-1") -> None:
@@ -41,7 +41,7 @@ async def test_a_silent_one_is_listed_and_not_waited_for() -> None:
     outcome = await site.drain("a")
     await acknowledged()
     site.clock.advance(10)
-    assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+    assert (await site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS)).pending == []
     infos = {each.id: each for each in await site.plane.consumers()}
     assert (infos["lb-1"].live, infos["lb-1"].behind, infos["ns1"].live, infos["ns1"].behind) == (
         False,
@@ -163,7 +163,7 @@ async def test_one_that_vanished_with_what_the_store_lost_is_waited_for() -> Non
     assert [each.consumer for each in late.pending] == ["lb-2"]
     site.clock.advance(10)
     await tell(site, 1, seen_at=site.clock.wall)
-    assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+    assert (await site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS)).pending == []
     assert "lb-2 (router) is silent since 10s and had not applied revision 1" in str(site.status("a").blockers)
     await tell(site, 1, seen_at=site.clock.wall, name="lb-2")
     await site.beat()
@@ -178,7 +178,7 @@ async def test_one_that_leaves_in_order_is_not_waited_for() -> None:
     await site.store.forget_consumer("lb-1")
     outcome = await site.drain("a")
     await acknowledged()
-    assert (await site.plane.with_applied(outcome, wait_seconds=1)).pending == []
+    assert (await site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS)).pending == []
 
 
 async def test_a_server_whose_own_word_is_gone_waits_for_those_who_vanished_with_it() -> None:

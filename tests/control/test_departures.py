@@ -281,3 +281,21 @@ def test_nobody_holds_what_is_said_to_be_clear(steps: list[tuple[str, int]]) -> 
             found = left(run.log)
             assert found is not None
             assert run.clock.steady + found >= run.held_until
+
+
+def test_what_other_programs_hand_on_is_not_measured() -> None:
+    """Whatever workers tell, a withdrawal counts with the whole TTL, and what these programs may keep comes on top."""
+    log, clock = made()
+    log.answered_elsewhere(kept_seconds=40)
+    answers = AnswerLog()
+    answers.tell(1, {from_text(EDGE): Answered(25.0, 5.0, 30)}, steady=clock.steady)
+    log.withdraw([Withdrawal("a", "edge", 30, EDGE)], generation=1)
+    log.applied(1, answers)
+    found = log.departure("a", "edge", ttl_before=None)
+    assert found.seconds_left == 30 + RESOLVER_SLACK_SECONDS + 40
+    assert found.last_named_at is None
+    other, _ = made()
+    other.answered_elsewhere(kept_seconds=0)
+    assert left(other, ttl_before=30) == 30 + RESOLVER_SLACK_SECONDS
+    other.answered_elsewhere(kept_seconds=40)
+    assert left(other, ttl_before=30) == 30 + RESOLVER_SLACK_SECONDS + 40

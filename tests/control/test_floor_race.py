@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from dnsd.model.pool import Floor
@@ -54,7 +53,6 @@ async def whole_history(store: DrainStore) -> list[HistoryEntry]:
     return found
 
 
-@pytest.mark.alone
 async def test_of_two_drains_at_once_that_break_a_floor_together_one_passes(
     stores: tuple[DrainStore, DrainStore],
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from dnsd.core.names import from_text
 from dnsd.model.node import Monitor
-from tests.control.rig import ABC, ALICE, EDGE, FakeWorkers, acknowledged, settings_of, site_of
+from tests.control.rig import ABC, ALICE, EDGE, PATIENCE_SECONDS, FakeWorkers, acknowledged, settings_of, site_of
 from tests.support.dnsmessages import zone_of
 from tests.support.fleets import ZONE, node, pool
 
@@ -60,7 +60,7 @@ async def test_an_outcome_lists_who_has_applied_it_and_who_has_not() -> None:
     assert (pending.applied, [each.consumer for each in pending.pending]) == ([], ["ns1"])
     site.clock.advance(0.002)
     site.workers.acknowledge()
-    done = await site.plane.with_applied(outcome, wait_seconds=1)
+    done = await site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS)
     assert ([(each.consumer, each.lag_ms) for each in done.applied], done.pending) == ([("ns1", 2.0)], [])
 
 

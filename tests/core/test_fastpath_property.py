@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from dnsd.core.engine import Engine
 from dnsd.core.fleet import Fleet, FleetSpec
+from dnsd.core.names import from_text
 from dnsd.core.records import Delta, Overlay, RRset, Snapshot, Zone
 from dnsd.core.via import UDP
 from dnsd.core.zonebuild import build_zone
@@ -108,7 +110,9 @@ ASKS = st.builds(
     st.one_of(st.none(), st.none(), st.tuples(st.integers(2, 60), st.integers(0, 255))),
 )
 ZONES = st.fixed_dictionaries({owner: st.sampled_from(texts) for owner, texts in CHOICES.items()})
+NUMBERED = st.dictionaries(st.sampled_from([APEX, CHILD]), st.integers(0, 2**32 - 1), min_size=1)
 CHANGES = st.one_of(
+    NUMBERED,
     st.sampled_from(["n0", "n1", "n2", "other"]).flatmap(drains),
     st.sampled_from(["n0", "n3"]).flatmap(nodes),
     st.integers(1, 70),
@@ -135,6 +139,7 @@ class Plane:
         self.now = NOW
         self.fleet = self._fleet(FleetState())
         self.generation = 1
+        self.serials: dict[bytes, int] = {}
         self.fast = Engine(copy_of(self.snapshot), on_failure=_raise)
         self.slow = Engine(copy_of(self.snapshot), on_failure=_raise)
         self.seen: Counter[str] = Counter()
@@ -145,13 +150,17 @@ class Plane:
 
     @property
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.generation, self.fleet.revision, self.zones, dict(self.fleet.overlay))
+        overlay, serials = dict(self.fleet.overlay), dict(self.serials)
+        return Snapshot(self.generation, self.fleet.revision, self.zones, overlay, serials)
 
     def change(self, change: object) -> None:
         """Do one step, and hand the generation that comes of it to the worker."""
         revision = self.fleet.revision + 1
         zones: dict[bytes, Zone] | None = None
         removed_zones: tuple[bytes, ...] = ()
+        serials: dict[bytes, int] = {}
+        placed: Overlay = {}
+        removed: Collection[bytes] = ()
         if isinstance(change, Drain):
             there = change.key in {each.key for each in self.fleet.orders_of(change.node)}
             step = self.fleet.apply([gone(change, revision) if there else put(change, revision)], now=self.now)
@@ -171,6 +180,9 @@ class Plane:
             self.now += change
             step = self.fleet.tick(now=self.now)
             placed, removed = step.put, step.removed
+        elif isinstance(change, dict) and change.keys() & {APEX, CHILD}:
+            serials = {from_text(apex): serial for apex, serial in change.items()}
+            self.serials |= serials
         else:
             assert isinstance(change, dict)
             zone = zone_of(change)
@@ -178,7 +190,7 @@ class Plane:
             self.zones = {**self.zones, **zones}
             placed, removed = self._reload()
         self.generation += 1
-        apply(self.fast, Delta(self.generation, revision, placed, tuple(removed), zones, removed_zones))
+        apply(self.fast, Delta(self.generation, revision, placed, tuple(removed), zones, removed_zones, serials))
         self.slow = Engine(copy_of(self.snapshot), on_failure=_raise)
 
     def _reload(self) -> tuple[Overlay, set[bytes]]:

@@ -32,6 +32,7 @@ TYPES = {
     "history-of-nodes": ("set", "x"),
     "reported": ("set", "x"),
     "progress": ("set", "x"),
+    "serials": ("set", "x"),
 }
 
 

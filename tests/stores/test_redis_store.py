@@ -60,7 +60,7 @@ async def test_what_one_server_writes_wakes_the_other(prefix: str) -> None:
         assert [record.revision for record in await changes] == [1]
         await one.put_reports([a_report(sequence=1)])
         assert [each.sequence for each in (await reports)[0]] == [1]
-        assert time.monotonic() - began < LONG_SECONDS / 10
+        assert time.monotonic() - began < LONG_SECONDS / 4
 
 
 async def test_a_consumer_of_a_lost_history_has_applied_nothing(prefix: str) -> None:
@@ -190,11 +190,11 @@ async def test_what_stands_waits_for_its_replicas(tmp_path: Path) -> None:
             waiting = [asyncio.create_task(store.confirm(revision=await put_drain(store, 1)))]
             await asyncio.sleep(0.1)
             waiting += [asyncio.create_task(store.confirm(revision=await put_drain(store, at))) for at in range(2, 12)]
-            assert (await asyncio.wait_for(store.load(), 0.5)).revision == 12
+            assert (await asyncio.wait_for(store.load(), 0.9 * REPLICA_SECONDS)).revision == 12
             for each in await asyncio.gather(*waiting, return_exceptions=True):
                 assert isinstance(each, NotReplicated)
                 assert "it is written, but 0 of 1 replicas have it after 1 s" in str(each)
-            assert time.monotonic() - began < 4 * REPLICA_SECONDS  # two waits, not eleven
+            assert time.monotonic() - began < 8 * REPLICA_SECONDS  # two waits, not eleven
             replica.resume()
             await store.confirm(revision=12)
             assert replica.cli("get", "{dnsd}:revision") == "12"

@@ -19,6 +19,7 @@ from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.model.times import format_instant, parse_instant
 from dnsd.stores.base import Known
+from dnsd.stores.claims import SerialClaim
 from dnsd.stores.rules import MAX_INTEGER, is_news
 
 # The version of this layout; it rises when an older dnsd would misread it.
@@ -82,6 +83,7 @@ class Keys:
         self.progress = tag + "progress"
         self.restorations = tag + "restorations"
         self.confirmed = tag + "confirmed"
+        self.serials = tag + "serials"
         self.written_by_dnsd_alone = (self.revision, self.drains, self.nodes, self.changes, self.history)
         self.types: Mapping[str, str] = {
             self.schema: "string",
@@ -98,6 +100,7 @@ class Keys:
             self.progress: "stream",
             self.restorations: "stream",
             self.confirmed: "string",
+            self.serials: "hash",
         }
 
 
@@ -263,6 +266,15 @@ def read_configured(text: str | None) -> tuple[Node, ...]:
         return ()
     nodes: tuple[Node, ...] = _read(lambda data: tuple(map(Node.from_json, data["nodes"].values())), text)
     return nodes
+
+
+def write_claims(claims: Iterable[SerialClaim]) -> list[str]:
+    """Return what the script takes of claims for serials."""
+    words: list[str] = []
+    for claim in claims:
+        known = "" if claim.known is None else str(claim.known)
+        words += [claim.zone, claim.digest, str(claim.at_least), str(claim.first), known, "1" if claim.anew else "0"]
+    return words
 
 
 def write_consumer(consumer: Consumer) -> str:

@@ -16,6 +16,7 @@ def source(name: str) -> str:
 COMMIT = source("commit")
 PUT_REPORTS = source("put_reports")
 CONSUMERS = source("consumers")
+CLAIM_SERIALS = source("claim_serials")
 TOGETHER = source("together")
 
 

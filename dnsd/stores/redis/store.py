@@ -19,6 +19,7 @@ from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
 from dnsd.model.times import format_instant
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT, Known
+from dnsd.stores.claims import SerialClaim
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.redis import faults, layout, scripts
 from dnsd.stores.redis.address import Address
@@ -347,6 +348,28 @@ class RedisStore:
 
         text = await self._link.run(read, seconds=LOAD_SECONDS, lane=Lane.LOADING)
         return await self._understood(_aside(lambda: layout.read_configured(text), size=len(text or "")))
+
+    # --- serials ------------------------------------------------------------------------------------------------
+
+    async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
+        """Give zones their serials; see `DrainStore.claim_serials`."""
+        given: list[int] = []
+        for start in range(0, len(claims), FEW):
+            given += await self._to_its_end(self._claim_some(claims[start : start + FEW]))
+        return tuple(given)
+
+    async def _claim_some(self, claims: Sequence[SerialClaim]) -> list[int]:
+        words = layout.write_claims(claims)
+
+        async def write(client: Redis) -> list[str]:
+            answer: list[str] = await client.register_script(scripts.CLAIM_SERIALS)((self._keys.serials,), words)
+            return answer
+
+        match await self._link.run(write):
+            case ["value", text]:
+                raise faults.unavailable(self._label, ValueError(f"a serial in {str(text)[:80]!r}"))
+            case serials:
+                return [int(serial) for serial in serials]
 
     # --- consumers ----------------------------------------------------------------------------------------------
 

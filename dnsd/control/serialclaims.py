@@ -1,0 +1,171 @@
+"""Serials for what a server hands out of its zones: from the store, and by itself while the store is away.
+
+given by the store ──content changes, store away──► own (that + 1, and so on)
+        ▲                                              │ store back
+        └──────────a newer one, whatever it has────────┘
+
+A serial of our own may be another server's as well, with other content. So it is never made good afterwards: as soon
+as the store is back, it is replaced by one well beyond. It knows digests, and neither records nor secondaries.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dnsd.core.serials import SERIALS, beyond, is_newer, newest
+from dnsd.errors import StoreError
+from dnsd.stores.base import DrainStore
+from dnsd.stores.claims import SerialClaim
+from dnsd.stores.laststate import HandedSerial
+
+log = logging.getLogger(__name__)
+
+# How far a server goes ahead of serials that may not be all that there were: of those in its last state, since it may
+# have handed out more in the seconds before its end; and of those that it has made alone, since others may have made
+# more. Unit: serials.
+MARGIN = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a zone needs a serial for.
+
+    Args:
+        zone: its name, as text.
+        digest: of its records, as text.
+        file_serial: that of the zone file.
+    """
+
+    zone: str
+    digest: str
+    file_serial: int
+
+
+class _Handed(NamedTuple):
+    """What a server has handed out last of a zone.
+
+    Args:
+        confirmed: the store has given it, so that no other content has it.
+    """
+
+    serial: int
+    digest: str
+    confirmed: bool
+
+
+class Given(NamedTuple):
+    """A serial for a zone.
+
+    Args:
+        confirmed: by the store.
+        anew: the one before it was not confirmed, so that nothing must build on that.
+    """
+
+    serial: int
+    confirmed: bool
+    anew: bool
+
+
+class SerialClaims:
+    """Claims serials.
+
+    Args:
+        clock: gives the present instant.
+        kept: of the last state, by zone.
+
+    Attributes:
+        made_alone: how many were made while the store was away.
+    """
+
+    def __init__(
+        self, store: DrainStore, *, clock: Callable[[], float], kept: Mapping[str, HandedSerial] | None = None
+    ) -> None:
+        self.made_alone = 0
+        self._store = store
+        self._clock = clock
+        self._kept = dict(kept or {})
+        self._handed: dict[str, _Handed] = {}
+        self._away = False
+
+    @property
+    def handed(self) -> dict[str, HandedSerial]:
+        """The last serial of each zone that was handed out, now or before the start."""
+        now = {zone: HandedSerial(each.serial, each.confirmed) for zone, each in self._handed.items()}
+        return {**self._kept, **now}
+
+    def needed(self, content: Content) -> bool:
+        """Say whether a zone cannot be handed out under the serial that it has."""
+        handed = self._handed.get(content.zone)
+        return (
+            handed is None
+            or not handed.confirmed
+            or handed.digest != content.digest
+            or is_newer(content.file_serial, handed.serial)
+        )
+
+    async def claim(self, contents: Sequence[Content]) -> list[Given]:
+        """Give each zone a serial that is newer than all that were handed out with other content."""
+        claims = [self._claim(content) for content in contents]
+        try:
+            serials = await self._store.claim_serials(claims) if claims else ()
+        except StoreError as error:
+            if not self._away:
+                log.error("serials of zones are made without the store: %s", error)
+            self._away = True
+            return [self._by_ourselves(content) for content in contents]
+        if claims and self._away:
+            log.info("the store gives serials of zones again")
+            self._away = False
+        return [self._take(content, serial) for content, serial in zip(contents, serials, strict=True)]
+
+    def _claim(self, content: Content) -> SerialClaim:
+        handed = self._handed.get(content.zone)
+        at_least, first, known, confirmed = content.file_serial, self._first(content), None, True
+        if handed is not None:
+            step = MARGIN if not handed.confirmed else int(handed.digest != content.digest)
+            at_least = first = beyond(handed.serial, content.file_serial, by=step)
+            confirmed = handed.confirmed
+        elif (kept := self._kept.get(content.zone)) is not None:
+            known, confirmed = kept
+        return SerialClaim(
+            zone=content.zone,
+            digest=content.digest,
+            at_least=at_least,
+            first=first,
+            known=known,
+            anew=not confirmed,
+        )
+
+    def _first(self, content: Content) -> int:
+        """Return what a zone begins with where neither this process nor the store knows more."""
+        # The time, so that a store that forgets does not lead back.
+        first = newest(content.file_serial, int(self._clock()) % SERIALS)
+        kept = self._kept.get(content.zone)
+        return first if kept is None else beyond(kept.serial, first, by=MARGIN)
+
+    def _take(self, content: Content, serial: int) -> Given:
+        before = self._handed.get(content.zone)
+        same = _Handed(serial, content.digest, True)
+        if before is not None and before != same and not is_newer(serial, before.serial):
+            # Somebody has set what the store keeps, or serials are half the way apart (RFC 1982 §3.2).
+            log.error("the store gives %s the serial %d after %d: not taken", content.zone, serial, before.serial)
+            return self._by_ourselves(content)
+        self._handed[content.zone] = same
+        return Given(serial, True, before is not None and not before.confirmed)
+
+    def _by_ourselves(self, content: Content) -> Given:
+        handed = self._handed.get(content.zone)
+        if handed is None:
+            serial = self._first(content)
+        elif handed.digest != content.digest:
+            serial = beyond(handed.serial, content.file_serial)
+        else:
+            serial = newest(handed.serial, content.file_serial)
+        if handed is not None and serial == handed.serial:
+            return Given(serial, handed.confirmed, False)
+        self.made_alone += 1
+        self._handed[content.zone] = _Handed(serial, content.digest, False)
+        return Given(serial, False, False)
