@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from dnsd.control.announcing import Announcement
 from dnsd.control.instance import Instance
 from dnsd.control.opening import open_state
 from dnsd.control.plane import ControlPlane
+from dnsd.daemon.adapting import adapter_host
 from dnsd.daemon.reloading import Reloader
 from dnsd.daemon.sampling import sample
 from dnsd.errors import ConfigurationError, StartError, StoreUnavailable
@@ -98,7 +100,7 @@ async def _run(settings: Settings) -> None:
             clock=time.time,
         )
 
-        metrics = Metrics(lambda: sample(plane, reloads=reloader.counts))
+        metrics = Metrics(lambda: sample(plane, reloads=reloader.counts, adapters=adapters))
         plane = ControlPlane(
             settings,
             store,
@@ -106,10 +108,12 @@ async def _run(settings: Settings) -> None:
             observe_propagation=metrics.observe_propagation,
             heard_at=opening.heard_at,
             store_name=store_name,
+            serials=opening.serials,
         )
         if opening.restoration is not None:
             plane.restored(opening.restoration)
-        reloader = Reloader(plane)
+        adapters = adapter_host(plane)
+        reloader = Reloader(plane, on_reloaded=adapters.follow)
         app = make_app(plane, tokens=lambda: plane.settings.tokens, metrics=metrics.scrape)
         await plane.start()
         stack.push_async_callback(plane.stop)
@@ -127,7 +131,7 @@ async def _run(settings: Settings) -> None:
         _say_ready(plane, admin, store.label)
         del settings  # as above
         stack.callback(end_readers)  # of a reload that is not over
-        await _serve_until(stop, reload, plane, reloader)
+        await _serve_until(stop, plane.run(), reloader.run(reload), adapters.run())
         log.info("stopping")
 
 
@@ -141,14 +145,14 @@ def _listen_to_signals() -> tuple[asyncio.Event, asyncio.Event]:
     return stop, reload
 
 
-async def _serve_until(stop: asyncio.Event, reload: asyncio.Event, plane: ControlPlane, reloader: Reloader) -> None:
+async def _serve_until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts until told to stop, or until one of them fails."""
     stopping = asyncio.create_task(stop.wait())
-    running = asyncio.create_task(plane.run())
-    reloading = asyncio.create_task(reloader.run(reload))
-    tasks: tuple[asyncio.Task[Any], ...] = (stopping, running, reloading)
+    running = [asyncio.create_task(part) for part in parts]
+    tasks: tuple[asyncio.Task[Any], ...] = (stopping, *running)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in (running, reloading):
+        for task in running:
             if task.done():
                 task.result()
     finally:

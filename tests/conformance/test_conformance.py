@@ -26,6 +26,7 @@ CASES = [case for file in FILES for case in file.cases]
 
 # RFCs of transports, which the server follows and no file of cases speaks of, and the test that does.
 ELSEWHERE = {
+    1982: "core/test_serials.py::test_what_is_newer",
     7766: "transports/test_tcp.py::test_pipelined_queries_are_answered_in_order",
     7858: "transports/test_tls.py::test_pipelined_queries_are_answered_in_order",
     8446: "transports/test_tls.py::test_an_older_tls_is_refused",
