@@ -1,0 +1,1 @@
+"""Envoy's endpoint discovery over REST (docs/integrations/envoy.md)."""
