@@ -1,0 +1,1 @@
+"""Consul: the fleet as its catalog and its health, for clients that ask those; read-only."""

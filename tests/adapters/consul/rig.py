@@ -1,0 +1,82 @@
+"""A Consul adapter over a control plane without processes, and a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+import aiohttp
+
+from dnsd.adapters.consul.adapter import ConsulAdapter
+from dnsd.adapters.context import AdapterContext
+from dnsd.config.settings import ConsulSettings, Endpoint
+from tests.control.rig import Site, until
+from tests.support.servers import free_port
+
+
+@dataclass
+class Told:
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+    body: Any
+
+    @property
+    def index(self) -> int:
+        return int(self.headers["X-Consul-Index"])
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes of the instances."""
+        return [each["Node"]["Node"] for each in self.body]
+
+
+class Client:
+    """Asks an adapter."""
+
+    def __init__(self, adapter: ConsulAdapter, context: AdapterContext[ConsulSettings], url: str) -> None:
+        self.adapter = adapter
+        self.context = context
+        self.url = url
+        self.session = aiohttp.ClientSession()
+
+    async def ask(self, path: str, *, method: str = "GET") -> Told:
+        async with self.session.request(method, f"{self.url}/{path}") as response:
+            text = await response.text()
+            is_json = response.content_type == "application/json"
+            body = await response.json() if is_json else None
+            return Told(response.status, dict(response.headers), text, body)
+
+    async def blocked(self, path: str) -> asyncio.Task[Told]:
+        """Ask for what is not there yet; returns when the adapter has the client waiting."""
+        before = self.adapter._answers.blocked
+        asked = asyncio.create_task(self.ask(path))
+        await until(lambda: self.adapter._answers.blocked > before or asked.done(), "the client waits")
+        assert not asked.done(), f"{path} was answered at once"
+        return asked
+
+
+@asynccontextmanager
+async def consul(site: Site, *, datacenter: str = "dc1") -> AsyncIterator[Client]:
+    """Run an adapter for a site's plane."""
+    port = free_port()
+    settings = ConsulSettings(
+        listen=Endpoint("127.0.0.1", port), allow=(ip_network("127.0.0.0/8"),), datacenter=datacenter
+    )
+    context = AdapterContext(site.plane, "consul", settings)
+    adapter = ConsulAdapter(context)
+    running = asyncio.create_task(adapter.run())
+    await until(lambda: context.up, "it listens")
+    client = Client(adapter, context, f"http://127.0.0.1:{port}/v1")
+    try:
+        yield client
+    finally:
+        await client.session.close()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
