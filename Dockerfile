@@ -6,7 +6,8 @@ FROM python:3.11-slim AS build
 ENV PIP_CONSTRAINT=/src/constraints.txt \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt hatch_build.py README.md LICENSE ./
+COPY proto ./proto
 COPY dnsd ./dnsd
 COPY admin ./admin
 RUN python -m pip wheel --quiet --wheel-dir /wheels .

@@ -23,13 +23,13 @@ setup: $(VENV)/.installed
 
 setup-test: $(VENV)/.installed-test
 
-$(VENV)/.installed: pyproject.toml constraints.txt dnsd/__init__.py
+$(VENV)/.installed: pyproject.toml constraints.txt dnsd/__init__.py hatch_build.py proto/dnsd/v1/control.proto
 	@scripts/make-venv $(PYTHON) $(VENV)
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --editable '.[grpc,test]'
 	@touch $@
 
 # First what may run side by side, then what loads the machine or measures it. Much of a test is waiting, so that one
@@ -38,7 +38,7 @@ TEST_WORKERS ?= $(shell expr $$(nproc) + 1)
 test: setup-test
 	@scripts/provide-test-tools
 	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadgroup -m 'not alone'
-	$(BIN)/pytest -q -m alone
+	$(BIN)/pytest -q -m alone $$(grep -rl --include='*.py' 'pytest\.mark\.alone' tests)
 
 lint: setup-test
 	$(BIN)/ruff check .

@@ -10,11 +10,11 @@ import pytest
 from dnsd.config.loading import load_settings
 from tests.docs.example import ROOT
 
-# The steps fetch and unpack every library. Unit: seconds.
-BUILD_SECONDS = 110.0
+# The steps fetch and unpack every library, beside other tests. Unit: seconds.
+BUILD_SECONDS = 280.0
 
 
-@pytest.mark.alone
+@pytest.mark.timeout(BUILD_SECONDS + 20)
 def test_the_image_builds_starts_answers_and_ends() -> None:
     """The Dockerfile's steps make a server that passes its health check, answers, and ends on its stop signal."""
     done = subprocess.run(

@@ -1,0 +1,159 @@
+"""The calls of `dnsd.v1.Control`: each lets its caller in as HTTP would, and asks the service behind both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from admin import ordering
+from admin.auth import Access, Gate
+from admin.handlers.drains import drain_key
+from admin.paging import page_of
+from admin.problems import NOT_LOCAL, Fault
+from dnsd.adapters.grpc.answers import filled
+from dnsd.adapters.grpc.frame import Context, address_of
+from dnsd.adapters.grpc.requests import Order, paging, placing, releasing, resuming
+from dnsd.adapters.grpc.v1 import control_pb2, control_pb2_grpc
+from dnsd.adapters.grpc.watching import Watches
+from dnsd.api.schemas import DrainOutcome
+from dnsd.control.actor import Actor
+from dnsd.control.plane import ControlPlane
+
+ResultT = TypeVar("ResultT")
+
+
+class Control(control_pb2_grpc.ControlServicer):
+    """The service; an error of a call is raised, and told by the frame that the call is in.
+
+    Args:
+        watches: the open streams of events.
+    """
+
+    def __init__(self, plane: ControlPlane, watches: Watches) -> None:
+        self._plane = plane
+        self._watches = watches
+        self._gate = Gate(lambda: plane.settings.tokens)
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    async def finish(self) -> None:
+        """Wait for writes whose callers are gone."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+
+    # --- drains -------------------------------------------------------------------------------------------------
+
+    async def PlaceDrain(self, message: control_pb2.PlaceDrainRequest, context: Context) -> control_pb2.DrainOutcome:  # noqa: N802 - as the definition has it
+        """Place a drain, or change its holder's."""
+        actor = self._admit(context, Access.WRITE_NODE, node=message.node)
+        request, order = placing(message)
+        placed = ordering.place(self._plane, message.node, request, actor=actor, if_revision=order.if_revision)
+        return await self._outcome(placed, order)
+
+    async def ReleaseDrain(  # noqa: N802
+        self, message: control_pb2.ReleaseDrainRequest, context: Context
+    ) -> control_pb2.DrainOutcome:
+        """Release a holder's drains of a node, or those of all holders."""
+        actor = self._admit(context, Access.WRITE_NODE, node=message.node)
+        request, order = releasing(message)
+        released = ordering.release(self._plane, message.node, request, actor=actor, if_revision=order.if_revision)
+        return await self._outcome(released, order)
+
+    async def _outcome(self, write: Coroutine[Any, Any, DrainOutcome], order: Order) -> control_pb2.DrainOutcome:
+        outcome = await self._to_its_end(write)
+        outcome = await ordering.with_applied(self._plane, outcome, wait_seconds=order.wait_seconds)
+        return filled(control_pb2.DrainOutcome(), outcome)
+
+    async def _to_its_end(self, write: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Carry out a write, also where its caller goes away in the middle: half of one is nobody's wish."""
+        task = asyncio.create_task(write)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_forget)
+            raise
+
+    # --- lists --------------------------------------------------------------------------------------------------
+
+    async def ListNodes(self, message: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:  # noqa: N802
+        """List the inventory with health and effective mode."""
+        self._admit(context, Access.READ)
+        items, cursor = page_of(self._plane.nodes(), lambda node: (node.id,), **paging(message))
+        answer = control_pb2.ListNodesResponse(next=cursor, revision=self._plane.revision)
+        _fill(answer.nodes, items)
+        return answer
+
+    async def ListDrains(  # noqa: N802
+        self, message: control_pb2.ListDrainsRequest, context: Context
+    ) -> control_pb2.ListDrainsResponse:
+        """List the drains that are scheduled or active."""
+        self._admit(context, Access.READ)
+        items, cursor = page_of(self._plane.drains(), drain_key, **paging(message))
+        answer = control_pb2.ListDrainsResponse(next=cursor, revision=self._plane.revision)
+        _fill(answer.drains, items)
+        return answer
+
+    async def ListPools(self, message: control_pb2.ListPoolsRequest, context: Context) -> control_pb2.ListPoolsResponse:  # noqa: N802
+        """List pools with their members and what they answer now."""
+        self._admit(context, Access.READ)
+        items, cursor = page_of(self._plane.pools(), lambda pool: (pool.owner,), **paging(message))
+        answer = control_pb2.ListPoolsResponse(next=cursor, revision=self._plane.revision)
+        _fill(answer.pools, items)
+        return answer
+
+    async def ListConsumers(  # noqa: N802
+        self, message: control_pb2.ListConsumersRequest, context: Context
+    ) -> control_pb2.ListConsumersResponse:
+        """List who applies drain state, and how far each one is."""
+        self._admit(context, Access.READ)
+        page = paging(message)
+        items, cursor = page_of(await self._plane.consumers(), lambda each: (each.kind, each.id), **page)
+        answer = control_pb2.ListConsumersResponse(next=cursor)
+        _fill(answer.consumers, items)
+        return answer
+
+    # --- status and events --------------------------------------------------------------------------------------
+
+    async def GetStatus(self, message: control_pb2.GetStatusRequest, context: Context) -> control_pb2.NodeStatus:  # noqa: N802
+        """Say how far a node's drain has come, and whether it is safe to stop."""
+        self._admit(context, Access.READ_NODE, node=message.node)
+        return filled(control_pb2.NodeStatus(), self._plane.status(message.node))
+
+    async def Watch(self, message: control_pb2.WatchRequest, context: Context) -> None:  # noqa: N802
+        """Stream what happens."""
+        self._admit(context, Access.READ)
+        await self._watches.serve(context, after=resuming(message))
+
+    # --- callers ------------------------------------------------------------------------------------------------
+
+    def _admit(self, context: Context, access: Access, *, node: str | None = None) -> Actor:
+        """Return who calls.
+
+        Raises:
+            Fault: 401 without a known token, 403 where its scope does not cover the call; 403 for whoever is not on
+                this machine where there are no tokens.
+        """
+        if not self._plane.settings.tokens and not ip_address(address_of(context.peer())).is_loopback:
+            raise Fault(NOT_LOCAL, "The caller's address is no loopback address; set tokens to serve others.")
+        return self._gate.admit(_authorizations(context), access, node=node)
+
+
+def _authorizations(context: Context) -> list[str]:
+    metadata = context.invocation_metadata() or ()
+    return [value for key, value in metadata if key == "authorization" and isinstance(value, str)]
+
+
+def _fill(messages: Any, models: Sequence[BaseModel]) -> None:
+    for model in models:
+        filled(messages.add(), model)
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Take note of how a write ended whose caller is gone; what was written is in the history."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,168 @@
+"""The generated code and the definition: one is made from the other, is complete, and is loaded where it is needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import pytest
+from google.protobuf.descriptor import Descriptor
+from pydantic import BaseModel
+
+from dnsd.adapters.grpc.answers import enum_value, source_of
+from dnsd.adapters.grpc.v1 import control_pb2 as pb
+from dnsd.api import schemas as s
+from tests.docs.example import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONSTRAINTS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+)
+
+
+def _hook() -> Any:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- building -------------------------------------------------------------------------------------------------------
+
+
+def test_the_code_is_what_the_definition_makes(tmp_path: Path) -> None:
+    """Built anew from this very definition, the code is what is installed; of another one, it is built again."""
+    hook = _hook()
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    assert not hook.is_built(tmp_path)
+    hook.build(tmp_path)
+    assert hook.is_built(tmp_path)
+    built, installed = tmp_path / hook.PACKAGE, ROOT / hook.PACKAGE
+    for name in ("__init__.py", *hook.MODULES):
+        assert (installed / name).read_text() == (built / name).read_text(), "run `make setup`: the code is out of date"
+
+    definition = tmp_path / "proto" / hook.DEFINITION
+    definition.write_text(definition.read_text().replace("rpc Watch(", "rpc Follow("))
+    assert not hook.is_built(tmp_path)
+    hook.build(tmp_path)
+    assert "def Follow(" in (built / "control_pb2_grpc.py").read_text()
+
+
+def test_a_build_without_a_definition_that_is_sound_fails(tmp_path: Path) -> None:
+    """A faulty definition ends the build, and leaves nothing that passes for built."""
+    hook = _hook()
+    definition = tmp_path / "proto" / hook.DEFINITION
+    definition.parent.mkdir(parents=True)
+    definition.write_text('syntax = "proto3";\nmessage {')
+    with pytest.raises(subprocess.CalledProcessError):
+        hook.build(tmp_path)
+    assert not hook.is_built(tmp_path)
+
+
+def test_the_generator_and_what_runs_its_code_fit_together() -> None:
+    """The generator is of one version everywhere, and the extra asks for nothing older than its code does."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    generator = f"grpcio-tools=={CONSTRAINTS['grpcio-tools']}"
+    assert generator == _hook().GENERATOR
+    assert generator in project["test"]
+    package = ROOT / _hook().PACKAGE
+    needs_grpc = re.search(r"GRPC_GENERATED_VERSION = '([\d.]+)'", (package / "control_pb2_grpc.py").read_text())
+    needs_protobuf = re.search(r"Protobuf Python Version: ([\d.]+)", (package / "control_pb2.py").read_text())
+    assert needs_grpc is not None
+    assert needs_protobuf is not None
+    assert {f"grpcio>={needs_grpc[1]}", f"protobuf>={needs_protobuf[1]}"} <= set(project["grpc"])
+
+
+# --- loading --------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_adapter_loads_grpc() -> None:
+    """A server that does not configure gRPC has loaded nothing of it, and no other module names it."""
+    program = "import sys, dnsd.cli.main, dnsd.cli.serve, dnsd.daemon.serving\nprint(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "dnsd.daemon.adapting" in loaded
+    assert [name for name in loaded if name.split(".")[0] in ("grpc", "google", "grpc_health")] == []
+    pattern = re.compile(r"^\s*(?:import|from) (?:grpc|google|grpc_\w+)\b", re.MULTILINE)
+    modules = [path for folder in ("dnsd", "admin") for path in (ROOT / folder).rglob("*.py")]
+    naming = [path for path in modules if pattern.search(path.read_text())]
+    adapter = ROOT / "dnsd" / "adapters" / "grpc"
+    assert naming
+    assert [path for path in naming if adapter not in path.parents] == []
+
+
+# --- the definition -------------------------------------------------------------------------------------------------
+
+DOCUMENTS: tuple[tuple[Any, type[BaseModel]], ...] = (
+    (pb.DrainOutcome, s.DrainOutcome),
+    (pb.Node, s.NodeInfo),
+    (pb.Pool, s.PoolInfo),
+    (pb.Consumer, s.ConsumerInfo),
+    (pb.NodeStatus, s.NodeStatus),
+    (pb.Event, s.Event),
+    (pb.FieldError, s.FieldError),
+)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that a field's type has in it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _words(annotation: Any) -> list[str]:
+    """Return the words that a field's type is limited to."""
+    if get_origin(annotation) is not None and all(isinstance(part, str) for part in get_args(annotation)):
+        return list(get_args(annotation))
+    return [word for part in get_args(annotation) for word in _words(part)]
+
+
+def _check(descriptor: Descriptor, model: type[BaseModel]) -> None:
+    fields: Any = descriptor.fields
+    sources = {source_of(field): field for field in fields}
+    assert set(sources) == set(model.model_fields), descriptor.full_name
+    for name, field in sources.items():
+        annotation = model.model_fields[name].annotation
+        if field.enum_type is not None:
+            words = _words(annotation)
+            assert len({enum_value(field.enum_type, word) for word in words}) == len(words) > 1, name
+        value = field.message_type
+        if value is not None and value.GetOptions().map_entry:
+            value = value.fields_by_name["value"].message_type
+        for inner in _models(annotation):
+            _check(value, inner)
+
+
+@pytest.mark.parametrize(("message", "model"), DOCUMENTS, ids=lambda each: each.__name__)
+def test_a_message_has_every_field_of_its_document(message: Any, model: type[BaseModel]) -> None:
+    """What HTTP tells of drains, nodes, pools, consumers, status and events, a message tells too, and no more."""
+    _check(message.DESCRIPTOR, model)
+
+
+def test_an_order_has_every_field_of_its_request() -> None:
+    """What HTTP takes for a drain and its release, a message takes too, with the node, the revision and the wait."""
+    beside = {"node", "if_revision", "wait_applied", "timeout"}
+    for message, model in ((pb.PlaceDrainRequest, s.DrainRequest), (pb.ReleaseDrainRequest, s.ReleaseRequest)):
+        fields: Any = message.DESCRIPTOR.fields
+        assert {field.name for field in fields} == beside | set(model.model_fields)
+
+
+def test_everything_in_the_definition_is_explained() -> None:
+    """Every message, call and enumeration has a comment before it."""
+    lines = (ROOT / "proto" / "dnsd" / "v1" / "control.proto").read_text().splitlines()
+    bare = [
+        line
+        for before, line in itertools.pairwise(lines)
+        if re.match(r"\s*(message|rpc|enum|service) ", line) and not before.lstrip().startswith("//")
+    ]
+    assert bare == []
