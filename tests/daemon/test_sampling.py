@@ -36,6 +36,9 @@ async def test_every_value_is_that_of_the_present_state() -> None:
     }
     assert found.pool_members[LONE, "serving"] == 0
     assert found.pool_fail_open == {EDGE: False, LONE: True}
+    assert found.pool_margins == {EDGE: 0, LONE: -1}
+    assert {key: count for key, count in found.consumers.items() if count} == {("dns", "applied"): 1}
+    assert found.consumers_behind == {}
     assert found.drains == {("maintenance", "edge"): 1}
     assert found.drain_age_seconds == {("a", "edge", "alice"): 90.0}
     assert found.drains_indefinite == 1
