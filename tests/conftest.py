@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from typing import Any
+
 import hypothesis
 import pytest
 
 from tests.stores.kinds import KINDS, Kind
+from tests.support.grouping import ByWhatIsShared
 from tests.support.redis import stop_shared_redis
 
 # How long an example takes depends on what else the machine does, and judges nothing.
 hypothesis.settings.register_profile("dnsd", deadline=None)
 hypothesis.settings.load_profile("dnsd")
+
+# Tests start hundreds of Pythons: they compile dnsd once, and not each time, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would the programs under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
@@ -19,6 +33,12 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     found = request.param
     assert isinstance(found, Kind)
     return found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatIsShared | None:
+    """Have what tests share made once, and not in each process."""
+    return ByWhatIsShared(config, log) if config.getvalue("dist") in ("load", "loadgroup") else None
 
 
 @pytest.hookimpl

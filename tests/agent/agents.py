@@ -16,7 +16,7 @@ from typing import Any
 
 from dnsd.agent.local import AgentState, AgentUnreachable, LocalRequest, ask_agent
 from dnsd.agent.settings import SESSION_KINDS
-from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server, free_port, run_command, wait_until
 
 CONFIG_TEXT = """\
 version = 1
@@ -133,13 +133,7 @@ class Agent:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command that speaks to it."""
-        return subprocess.run(
-            [*self._command(), *words],
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE_SECONDS,
-            cwd=self.folder,
-        )
+        return run_command(["agent", "--config", str(self.folder / "agent.toml"), *words])
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command that speaks to it."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.agent.agents import media, mode, running, status
-from tests.support.servers import Server, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server, wait_until
 
 
 def test_a_drain_returns_when_the_viewers_have_left(shared: Server, tmp_path: Path) -> None:
@@ -90,9 +90,10 @@ def test_a_drain_may_be_tried_for_days(shared: Server, tmp_path: Path) -> None:
 def test_a_second_agent_does_not_start(shared: Server, tmp_path: Path) -> None:
     """It says who is in the way; one that was killed is not."""
     with running(tmp_path, "twin-1", [shared.url]) as agent:
-        second = agent.run()
+        second = agent.begin()
+        said = second.communicate(timeout=PATIENCE_SECONDS)[0]
         assert second.returncode == 1
-        assert "another agent runs" in second.stderr
+        assert "another agent runs" in said
         assert (agent.folder / "agent.sock").stat().st_mode & 0o777 == 0o600
         agent.end(9)
         agent.start()

@@ -23,6 +23,9 @@ from dnsd.agent.settings import HealthCheck, SessionSource
 from dnsd.agent.tcp_table import count_established
 from tests.support.servers import free_port
 
+# How long one that answers may take to on a busy machine, and how long one that may hang is given.
+ANSWERS_SECONDS, HANGS_SECONDS = 10.0, 0.3
+
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -39,14 +42,16 @@ TABLE_6 = """\
 
 def source(**fields: object) -> SessionSource:
     """Return a source of viewers of the role edge."""
-    return SessionSource(**{"role": "edge", "kind": "viewers", "timeout_seconds": 1.0, **fields})  # type: ignore[arg-type]
+    return SessionSource(**{"role": "edge", "kind": "viewers", "timeout_seconds": ANSWERS_SECONDS, **fields})  # type: ignore[arg-type]
 
 
-async def look(*sources: SessionSource, health: tuple[HealthCheck, ...] = (), limit: float = 2.0) -> Observation:
+async def look(
+    *sources: SessionSource, health: tuple[HealthCheck, ...] = (), limit: float = 2 * ANSWERS_SECONDS
+) -> Observation:
     return await Observer(sources, health, limit_seconds=limit).observe()
 
 
-async def viewers(*sources: SessionSource, limit: float = 2.0) -> int | None:
+async def viewers(*sources: SessionSource, limit: float = 2 * ANSWERS_SECONDS) -> int | None:
     seen = await look(*sources, limit=limit)
     assert (seen.sessions["edge"]["viewers"] is None) == bool(seen.faults)
     return seen.sessions["edge"]["viewers"]
@@ -83,7 +88,7 @@ async def test_a_health_check_is_no_session() -> None:
     port = free_port()
     listener = socket.create_server(("127.0.0.1", port))
     with listener:
-        check = HealthCheck(role="edge", timeout_seconds=1.0, tcp=("127.0.0.1", port))
+        check = HealthCheck(role="edge", timeout_seconds=ANSWERS_SECONDS, tcp=("127.0.0.1", port))
         for _ in range(5):
             seen = await look(source(ports=frozenset({port})), health=(check,))
             assert (seen.health, seen.sessions["edge"]["viewers"]) == ({"edge": True}, 0)
@@ -114,7 +119,8 @@ async def test_a_health_check_is_no_session() -> None:
 )
 async def test_a_command_counts_or_the_count_is_unknown(script: str, count: int | None) -> None:
     """One number and an exit status of 0; whatever hangs, fails or prints something else is unknown."""
-    assert await viewers(source(command=("sh", "-c", script), timeout_seconds=0.3)) == count
+    seconds = HANGS_SECONDS if count is None else ANSWERS_SECONDS
+    assert await viewers(source(command=("sh", "-c", script), timeout_seconds=seconds)) == count
 
 
 async def test_a_program_that_is_not_there_counts_nothing() -> None:
@@ -198,7 +204,8 @@ async def _moved(_: web.Request) -> web.Response:
 )
 async def test_a_page_counts_or_the_count_is_unknown(stats: str, page: str, path: str, count: int | None) -> None:
     """A number at the path, or a list's length; anything else is unknown."""
-    url = source(url=stats + page, path=tuple(path.split(".")), timeout_seconds=0.3)
+    seconds = HANGS_SECONDS if count is None else ANSWERS_SECONDS
+    url = source(url=stats + page, path=tuple(path.split(".")), timeout_seconds=seconds)
     assert await viewers(url) == count
 
 
@@ -238,10 +245,12 @@ async def test_a_kind_that_nothing_counts_is_unknown() -> None:
 
 async def test_all_of_a_roles_checks_must_hold(stats: str) -> None:
     """One that fails takes the role down, and the reason is told."""
-    good = HealthCheck(role="edge", timeout_seconds=1.0, url=f"{stats}/good")
-    bad = HealthCheck(role="edge", timeout_seconds=1.0, command=("false",))
+    good = HealthCheck(role="edge", timeout_seconds=ANSWERS_SECONDS, url=f"{stats}/good")
+    bad = HealthCheck(role="edge", timeout_seconds=ANSWERS_SECONDS, command=("false",))
     assert (await look(health=(good,))).health == {"edge": True}
-    seen = await look(health=(good, bad, HealthCheck(role="ingest", timeout_seconds=1.0, command=("true",))))
+    seen = await look(
+        health=(good, bad, HealthCheck(role="ingest", timeout_seconds=ANSWERS_SECONDS, command=("true",)))
+    )
     assert (seen.health, seen.faults) == (
         {"edge": False, "ingest": True},
         {"health of edge": "it ended with 1"},
@@ -250,8 +259,8 @@ async def test_all_of_a_roles_checks_must_hold(stats: str) -> None:
 
 async def test_a_port_that_is_closed_or_a_page_that_fails_is_down(stats: str) -> None:
     """TCP and HTTP checks say why they do not hold."""
-    closed = HealthCheck(role="edge", timeout_seconds=1.0, tcp=("127.0.0.1", free_port()))
-    failing = HealthCheck(role="ingest", timeout_seconds=1.0, url=f"{stats}/failing")
+    closed = HealthCheck(role="edge", timeout_seconds=ANSWERS_SECONDS, tcp=("127.0.0.1", free_port()))
+    failing = HealthCheck(role="ingest", timeout_seconds=ANSWERS_SECONDS, url=f"{stats}/failing")
     assert (await look(health=(closed, failing))).health == {"edge": False, "ingest": False}
 
 
@@ -260,7 +269,7 @@ async def test_a_port_that_is_closed_or_a_page_that_fails_is_down(stats: str) ->
 
 async def test_a_name_that_cannot_be_looked_up_is_down() -> None:
     """It takes its role down, with a reason, and nothing else."""
-    bad = HealthCheck(role="edge", timeout_seconds=1.0, tcp=("media..local", 443))
+    bad = HealthCheck(role="edge", timeout_seconds=ANSWERS_SECONDS, tcp=("media..local", 443))
     seen = await look(source(command=("echo", "2")), health=(bad,))
     assert (seen.health, seen.sessions["edge"]["viewers"]) == ({"edge": False}, 2)
     assert seen.faults["health of edge"].startswith("media..local port 443: ")
@@ -273,7 +282,7 @@ async def test_a_probe_that_fails_in_a_way_nobody_thought_of_is_a_fault(monkeypa
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("dnsd.agent.probes.run_command", broken)
-    check = HealthCheck(role="ingest", timeout_seconds=1.0, command=("true",))
+    check = HealthCheck(role="ingest", timeout_seconds=ANSWERS_SECONDS, command=("true",))
     seen = await look(source(command=("echo", "2")), source(kind="jobs"), health=(check,))
     assert (seen.sessions["edge"], seen.health) == ({"viewers": None, "inputs": None, "jobs": 0}, {"ingest": False})
     assert set(seen.faults.values()) == {"can't start new thread"}
@@ -286,7 +295,9 @@ async def test_a_program_without_a_descriptor_left_is_not_started(monkeypatch: p
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr("os.pipe2", none_left)
-    assert (await run_command(["true"], timeout_seconds=1.0)).problem == "it cannot be started: Too many open files"
+    assert (
+        await run_command(["true"], timeout_seconds=ANSWERS_SECONDS)
+    ).problem == "it cannot be started: Too many open files"
 
 
 async def test_a_program_that_outlives_its_killing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

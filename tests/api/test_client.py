@@ -14,6 +14,9 @@ from dnsd.api.errors import ApiError, NoAnswerInTime, ServerUnreachable, Unexpec
 from dnsd.api.schemas import DrainOutcome, DrainRequest, NodeRequest, PendingAt, ReleaseRequest, ReportRequest
 from tests.cli.fakeserver import HOUR, POOL, START, FakeServer, problem
 
+# What a busy machine may add. Unit: seconds.
+BUSY_SECONDS = 10.0
+
 
 async def test_a_drain_is_placed_seen_and_released(client: Client, server: FakeServer) -> None:
     """What the client places is listed and in the history, and is gone once it is released."""
@@ -207,7 +210,7 @@ async def test_a_wait_without_an_answer_ends_soon_after_its_time(client: Client,
     started = time.monotonic()
     with pytest.raises(NoAnswerInTime, match="in time") as caught:
         await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=0.1)
-    assert time.monotonic() - started < 0.1 + WAIT_GRACE_SECONDS + 1.0
+    assert time.monotonic() - started < 0.1 + WAIT_GRACE_SECONDS + BUSY_SECONDS
     assert caught.value.sent
 
 
@@ -217,7 +220,7 @@ async def test_a_look_without_an_answer_does_not_outlast_the_wait(client: Client
     server.answer_next(web.Response(text=late.model_dump_json(), content_type="application/json", status=202), silent)
     started = time.monotonic()
     outcome = await client.place_drain("edge-1", DrainRequest(reason="x"), wait_seconds=0.2)
-    assert time.monotonic() - started < 0.2 + WAIT_GRACE_SECONDS + 1.0
+    assert time.monotonic() - started < 0.2 + WAIT_GRACE_SECONDS + BUSY_SECONDS
     assert (outcome.revision, outcome.pending) == (7, [LATE])
 
 

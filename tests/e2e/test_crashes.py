@@ -11,11 +11,10 @@ import pytest
 from tests.support.dnsperf import asking, figures
 from tests.support.servers import Server, alive, serving, wait_until
 
-pytestmark = pytest.mark.alone
-
 EDGE = "edge.example.org"
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_replaced_within_a_second_while_others_answer(
     server: Server, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -67,6 +66,7 @@ def test_after_kill_9_of_everything_all_that_was_acknowledged_is_there(server: S
     assert history[1:] == told
 
 
+@pytest.mark.alone
 def test_while_the_control_process_is_dead_workers_answer_and_the_next_one_takes_over(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,6 +13,7 @@ import dns.message
 import dns.query
 import pytest
 
+from dnsd.model.times import parse_instant
 from tests.support.servers import Server, serving, wait_until
 
 EDGE = "edge.example.org"
@@ -117,7 +119,7 @@ def events_between(server: Server, seen: int, last: int) -> list[tuple[str, str,
 def test_a_drain_expires_by_itself_and_its_end_is_told_once(server: Server) -> None:
     """The node is back without any client's doing; the drain is no longer listed; one entry and one event tell it."""
     placed = server.cli("drain", "edge-1", "--reason", "short", "--for", "1500ms", "--wait", "applied")
-    assert "192.0.2.11" not in server.addresses(EDGE)
+    assert "192.0.2.11" not in server.addresses(EDGE) or time.time() > parse_instant(placed["drain"]["expires_at"])
     wait_until(lambda: "192.0.2.11" in server.addresses(EDGE), "the node is back")
     wait_until(lambda: len(server.cli("history")["items"]) == 2, "the expiry is in the history")
     assert server.cli("drains")["items"] == []
@@ -212,9 +214,14 @@ def test_a_registered_node_serves_once_it_reports_and_falls_out_when_it_goes_sil
         assert http(server, "PUT", "/v1/nodes/edge-9", node)[1]["changed"] is True
         wait_until(lambda: server.addresses("edge-9.nodes.example.org") == {"192.0.2.99"}, "the name is there")
         assert "192.0.2.99" not in server.addresses(EDGE)
-        report = {"sequence": 1, "observed_at": "2026-01-01T00:00:00Z", "health": {"edge": "up"}}
-        assert http(server, "POST", "/v1/nodes/edge-9/report", report)[1]["roles"] == {"edge": "normal"}
-        wait_until(lambda: "192.0.2.99" in server.addresses(EDGE), "it serves")
+        report: dict[str, Any] = {"sequence": 0, "observed_at": "2026-01-01T00:00:00Z", "health": {"edge": "up"}}
+
+        def serves() -> bool:
+            report["sequence"] += 1  # a machine may be so busy that one report is stale before anybody asks
+            assert http(server, "POST", "/v1/nodes/edge-9/report", report)[1]["roles"] == {"edge": "normal"}
+            return "192.0.2.99" in server.addresses(EDGE)
+
+        wait_until(serves, "it serves")
         assert http(server, "POST", "/v1/nodes/edge-9/report", report)[1]["accepted"] is False
         wait_until(lambda: "192.0.2.99" not in server.addresses(EDGE), "its report is stale")
         assert server.addresses("edge-9.nodes.example.org") == {"192.0.2.99"}

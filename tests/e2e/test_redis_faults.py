@@ -21,7 +21,7 @@ PAUSE_SECONDS = 30.0
 
 # Drained just before an outage, until the middle of it: before it ends there must be room for all to notice.
 SHORT_NODE = "edge-3"
-SHORT_SECONDS = 6.0
+SHORT_SECONDS = 9.0
 SHORT_SECONDS_WHERE_IT_HANGS = 12.0
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.alone
 SERVERS, WORKERS = 3, 2
 NODES = {f"edge-{number}": ([f"192.0.2.{100 + number}"], ["edge"], "eu") for number in range(1, 13)}
 CHANGES = 500
-CHANGES_PER_SECOND = 15
+CHANGES_PER_SECOND = 30
 OPERATORS = 5
 QUERIES_PER_SECOND = 300
 

@@ -73,7 +73,7 @@ def test_waiting_for_applied_covers_a_router_in_another_language(
     """Behind: 202 and pending. Once it writes the revision, whoever waits has 200 with the router among `applied`."""
     with redis_fleet(tmp_path, redis.url) as servers, ThreadPoolExecutor() as threads:
         router.says(router.newest(), tells=tells)
-        reply = drain(servers[0], "edge-1", query="?wait=applied&timeout=2")
+        reply = drain(servers[0], "edge-1", query="?wait=applied&timeout=3")
         assert reply.status == 202
         assert [(each["consumer"], each["kind"]) for each in reply.document["pending"]] == [("router-1", "router")]
         assert reply.document["pending"][0]["applied_revision"] == reply.document["revision"] - 1
@@ -102,12 +102,12 @@ def test_a_live_server_is_waited_for_although_redis_was_emptied(
         redis_fleet(tmp_path, [redis.url, redis.url, relay.url]) as (*others, last),
     ):
         relay.hold()
-        reply = drain(others[0], "edge-1", query="?wait=applied&timeout=1")
+        reply = drain(others[0], "edge-1", query="?wait=applied&timeout=3")
         assert [each["consumer"] for each in reply.document["pending"]] == ["ns3"]
         redis.cli("flushall")
         # The first write finds the store empty, and its server writes back what there was.
         assert drain(others[0], "edge-2", query="").document["changed"] is True
-        reply = drain(others[through], "edge-3", query="?wait=applied&timeout=1")
+        reply = drain(others[through], "edge-3", query="?wait=applied&timeout=3")
         assert address_of("edge-3") in last.addresses(POOL)
         assert reply.status == 202
         assert [each["consumer"] for each in reply.document["pending"]] == ["ns3"]

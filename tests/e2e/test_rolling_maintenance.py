@@ -69,7 +69,7 @@ version = 1
 [agent]
 node = "{node}"
 servers = {json.dumps([server.url for server in servers])}
-interval = "0.2s"
+interval = "0.5s"
 socket = "{node}.sock"
 state_file = "{node}.json"
 [node]

@@ -8,32 +8,64 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.resolvers import resolving
+from tests.support.resolvers import Resolver, resolving
 from tests.support.servers import Server, serving, wait_until
 
 pytestmark = pytest.mark.alone
 
-NAME = "pair.example.org"
-NODE, ADDRESS = "n1", "192.0.2.41"
-ROUNDS = 6
+# Nodes that are drained side by side, and how often each.
+RUNS, ROUNDS = 3, 2
+ROLE = "storage"
 LOOKS_PER_SECOND = 20
 
 # After the verdict, how long the resolver's clients go on asking. Unit: seconds.
 AFTERWARDS_SECONDS = 1.5
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A node that is drained again and again, in a region and a pool of its own, with another one beside it."""
+
+    number: int
+    ttl: int
+    rng: random.Random
+
+    @property
+    def node(self) -> str:
+        """Its id."""
+        return f"drained-{self.number}"
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+        return f"192.0.2.{100 + self.number}"
+
+    @property
+    def region(self) -> str:
+        """Where it is."""
+        return f"region-{self.number}"
+
+    @property
+    def name(self) -> str:
+        """What clients ask for."""
+        return f"pair-{self.number}.example.org"
+
+
 class Agent:
     """Reports a node's sessions several times a second, as its agent would."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, run: Run) -> None:
         self.viewers = 0
         self._server = server
+        self._its = run
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -53,10 +85,10 @@ class Agent:
             report = {
                 "sequence": sequence,
                 "observed_at": datetime.now(UTC).isoformat(),
-                "health": {"storage": "up"},
-                "sessions": {"storage": sessions},
+                "health": {ROLE: "up"},
+                "sessions": {ROLE: sessions},
             }
-            call(self._server, "POST", f"/v1/nodes/{NODE}/report", report)
+            call(self._server, "POST", f"/v1/nodes/{self._its.node}/report", report)
 
 
 def call(server: Server, method: str, path: str, body: object = None) -> Any:
@@ -70,36 +102,50 @@ def call(server: Server, method: str, path: str, body: object = None) -> Any:
 def test_safe_to_stop_is_never_true_too_early(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """When it is true, no session is open, and no client of the resolver is handed the node any more."""
     seed = random.SystemRandom().randrange(2**32)
-    rng = random.Random(seed)
     record_property("figure", f"seed {seed}")
-    ttl = rng.choice([1, 2, 3])
-    fleet = {"n2": (["192.0.2.42"], ["storage"], "eu")}
-    pool = f'\n[[pool]]\nname = "{NAME}."\nrole = "storage"\nttl = {ttl}\n'
+    runs = []
+    for number in range(RUNS):
+        rng = random.Random(seed + number)
+        runs.append(Run(number, rng.choice([1, 2, 3]), rng))
+    fleet = {f"beside-{run.number}": ([f"192.0.2.{200 + run.number}"], [ROLE], run.region) for run in runs}
+    pools = "".join(
+        f'\n[[pool]]\nname = "{run.name}."\nrole = "{ROLE}"\nmatch = {{ region = "{run.region}" }}\nttl = {run.ttl}\n'
+        for run in runs
+    )
     with (
-        serving(tmp_path, store="memory", fleet=fleet, more=pool) as server,
+        serving(tmp_path, store="memory", fleet=fleet, more=pools) as server,
         resolving(server, tmp_path / "resolver") as resolver,
+        ThreadPoolExecutor() as threads,
     ):
-        call(server, "PUT", f"/v1/nodes/{NODE}", {"addresses": [ADDRESS], "roles": ["storage"]})
-        with Agent(server) as agent:
-            for number in range(ROUNDS):
-                wait_until(lambda: ADDRESS in resolver.ask(NAME)[0], "clients are handed the node")
-                agent.viewers = rng.randrange(3)
-                body: dict[str, object] = {"reason": f"round {number}", "force": True}
-                if rng.random() < 0.5:
-                    starts_at = time.time() + rng.uniform(0.5, ttl + 1)
-                    body["starts_at"] = datetime.fromtimestamp(starts_at, UTC).isoformat()
-                call(server, "PUT", f"/v1/nodes/{NODE}/drain", body)
-                deadline = time.monotonic() + 30
-                while not call(server, "GET", f"/v1/nodes/{NODE}/status")["safe_to_stop"]:
-                    assert time.monotonic() < deadline, call(server, "GET", f"/v1/nodes/{NODE}/status")
-                    resolver.ask(NAME)
-                    if agent.viewers and rng.random() < 0.1:
-                        agent.viewers -= 1
-                    time.sleep(1 / LOOKS_PER_SECOND)
-                assert agent.viewers == 0, f"seed {seed}, round {number}: a session is open"
-                verdict = time.monotonic()
-                while (since := time.monotonic() - verdict) < AFTERWARDS_SECONDS:
-                    named = ADDRESS in resolver.ask(NAME)[0]
-                    assert not named, f"seed {seed}, round {number}: handed out {since:.2f} s after the verdict"
-                    time.sleep(1 / LOOKS_PER_SECOND)
-                call(server, "DELETE", f"/v1/nodes/{NODE}/drain")
+        for each in [threads.submit(go_through, run, server, resolver, f"seed {seed}") for run in runs]:
+            each.result()
+
+
+def go_through(run: Run, server: Server, resolver: Resolver, seed: str) -> None:
+    """Drain a node until it is safe to stop, see who is handed it then, and bring it back; again and again."""
+    path = f"/v1/nodes/{run.node}"
+    call(server, "PUT", path, {"addresses": [run.address], "roles": [ROLE], "region": run.region})
+    with Agent(server, run) as agent:
+        for number in range(ROUNDS):
+            place = f"{seed}, {run.node}, round {number}"
+            wait_until(lambda: run.address in resolver.ask(run.name)[0], "clients are handed the node")
+            agent.viewers = run.rng.randrange(3)
+            body: dict[str, object] = {"reason": f"round {number}", "force": True}
+            if run.rng.random() < 0.5:
+                starts_at = time.time() + run.rng.uniform(0.5, run.ttl + 1)
+                body["starts_at"] = datetime.fromtimestamp(starts_at, UTC).isoformat()
+            call(server, "PUT", f"{path}/drain", body)
+            deadline = time.monotonic() + 30
+            while not call(server, "GET", f"{path}/status")["safe_to_stop"]:
+                assert time.monotonic() < deadline, call(server, "GET", f"{path}/status")
+                resolver.ask(run.name)
+                if agent.viewers and run.rng.random() < 0.1:
+                    agent.viewers -= 1
+                time.sleep(1 / LOOKS_PER_SECOND)
+            assert agent.viewers == 0, f"{place}: a session is open"
+            verdict = time.monotonic()
+            while (since := time.monotonic() - verdict) < AFTERWARDS_SECONDS:
+                named = run.address in resolver.ask(run.name)[0]
+                assert not named, f"{place}: handed out {since:.2f} s after the verdict"
+                time.sleep(1 / LOOKS_PER_SECOND)
+            call(server, "DELETE", f"{path}/drain")

@@ -105,7 +105,7 @@ def test_waiting_for_applied_waits_for_a_router_that_hangs(shared_fleet: Fleet) 
     assert router.process is not None
     router.process.send_signal(signal.SIGSTOP)
     try:
-        reply = drain(servers[0], "edge-1", query="?wait=applied&timeout=1")
+        reply = drain(servers[0], "edge-1", query="?wait=applied&timeout=3")
         assert reply.status == 202
         assert [each["consumer"] for each in reply.document["pending"]] == ["router-1"]
     finally:

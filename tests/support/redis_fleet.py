@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import math
 import threading
@@ -237,22 +238,31 @@ class Asker:
         """Return the addresses of an answer; None: there is none, or one that is wrong by itself."""
         self.asked += 1
         try:
-            packet = dns.message.make_query(name, "A").to_wire()
-            answer = dns.message.from_wire(
-                await answer_of(server.dns_port, packet, timeout_seconds=self.timeout_seconds)
-            )
+            answer = await answer_of(server.dns_port, _query(name), timeout_seconds=self.timeout_seconds)
         except OSError:  # a timeout is one, too
             self.lost += 1
             return None
-        named = set(addresses_in(answer))
-        if answer.rcode() != dns.rcode.NOERROR or not named:
-            self.wrong.append(f"{server.folder.name}, {name}: {dns.rcode.to_text(answer.rcode())}, {named}")
+        rcode, named = _read(answer)
+        if rcode != dns.rcode.NOERROR or not named:
+            self.wrong.append(f"{server.folder.name}, {name}: {dns.rcode.to_text(rcode)}, {set(named)}")
             return None
-        return named
+        return set(named)
 
     def figure(self) -> str:
         """Return the counts as a person reads them."""
         return f"{self.asked} answers judged, {len(self.wrong)} wrong, {self.lost} lost"
+
+
+@functools.cache
+def _query(name: str) -> bytes:
+    return dns.message.make_query(name, "A").to_wire()
+
+
+@functools.lru_cache(4096)
+def _read(answer: bytes) -> tuple[dns.rcode.Rcode, frozenset[str]]:
+    """Return the RCODE and the addresses; the same answers come again and again."""
+    message = dns.message.from_wire(answer)
+    return message.rcode(), frozenset(addresses_in(message))
 
 
 @contextlib.contextmanager

@@ -53,7 +53,8 @@ def apply(engine: Engine, delta: Delta) -> None:
     """Give an engine a generation as a worker does."""
     delta = pickle.loads(pickle.dumps(delta))
     replaced = engine.snapshot.replaced_by(delta)
-    engine.swap(engine.snapshot.advanced(delta), changed_pools=delta.changed_pools(replaced))
+    after = engine.snapshot.advanced(delta)
+    engine.swap(after, changed_pools=delta.changed_pools(replaced), renumbered=delta.serials.keys())
 
 
 def members(snapshot: Snapshot, packet: bytes) -> frozenset[bytes] | None:

@@ -13,7 +13,7 @@ from tests.transports.test_http import Client2, get
 ENGINE = engine_of(zone_of("@ NS ns1\nwww 120 A 192.0.2.1"))
 QUERY = query("www.example.org. A")
 REQUEST = f"GET {get(QUERY)} HTTP/1.1\r\nHost: ns1.example.org\r\n\r\n".encode()
-SHORT = TcpLimits(idle_seconds=0.2)
+SHORT = TcpLimits(idle_seconds=1.0)
 
 
 async def test_pipelined_requests_are_answered_in_turns() -> None:

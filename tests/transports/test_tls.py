@@ -18,7 +18,7 @@ from tests.transports.secure import Site, pair, secure_service
 from tests.transports.stand_ins import Client, Echo, framed
 from tests.workers.fleet import until
 
-SHORT = TcpLimits(idle_seconds=0.2)
+SHORT = TcpLimits(idle_seconds=1.0)
 
 
 async def test_pipelined_queries_are_answered_in_order() -> None:

@@ -79,7 +79,7 @@ def ask_at_once(address: tuple[str, int], *, queries: int) -> set[int]:
     clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(queries)]
     try:
         for client in clients:
-            client.settimeout(2.0)
+            client.settimeout(10.0)
             client.sendto(query(), address)
         return {answered_generation(client.recv(4096)) for client in clients}
     finally:

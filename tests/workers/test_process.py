@@ -136,7 +136,7 @@ async def test_without_control_it_ends_unless_it_serves(lone: Lone) -> None:
 
 async def test_an_orphan_ends_after_its_time(lone: Lone, address: Address) -> None:
     """It answers on for the time that it was given, and no longer."""
-    await lone.serve(address, orphan_seconds=0.5)
+    await lone.serve(address, orphan_seconds=2.0)
     lone.channel.close()
     assert await asyncio.to_thread(ask, address) == 1
     assert await lone.status() == 0

@@ -122,7 +122,7 @@ async def test_a_control_process_that_stood_still_blames_nobody(
 ) -> None:
     """After the whole machine was stopped for a while, workers get their time to acknowledge anew."""
     monkeypatch.setattr("dnsd.control.supervisor.STALL_SECONDS", 0.2)
-    pool = await start_pool(count=1, apply_seconds=0.1)
+    pool = await start_pool(count=1, apply_seconds=1.5)
     stand_still(pool.workers[0].pid, lambda: pool.publish(delta(2)))
     assert await pool.wait_applied(2, timeout_seconds=5)
     assert pool.restarts == 0
@@ -132,7 +132,7 @@ def stand_still(worker: int, before: Callable[[], None]) -> None:
     """Stop a worker and this process's event loop for a while."""
     os.kill(worker, signal.SIGSTOP)
     before()
-    time.sleep(0.8)
+    time.sleep(2.0)
     os.kill(worker, signal.SIGCONT)
 
 
