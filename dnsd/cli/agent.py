@@ -24,7 +24,7 @@ from dnsd.cli.output import clean, complain, show_json
 from dnsd.cli.requests import request_of
 from dnsd.cli.sentences import placed, released
 from dnsd.cli.serve import config_option
-from dnsd.housekeeping import loading
+from dnsd.housekeeping import without_collector
 from dnsd.model.times import format_duration
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def agent(ctx: click.Context, config: Path | None, *, as_json: bool) -> None:
     if config is None:
         raise click.UsageError("Missing option '--config'.")
     # Only here: the agent's parts are no business of the other commands.
-    with loading():
+    with without_collector():
         from dnsd.agent.main import run_agent
 
     ctx.exit(run_agent(_settings(config)))

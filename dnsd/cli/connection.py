@@ -12,7 +12,7 @@ import click
 
 from dnsd.api.address import DEFAULT_SERVER, checked_server, checked_token
 from dnsd.cli.failures import JSON_KEY
-from dnsd.housekeeping import loading
+from dnsd.housekeeping import without_collector
 from dnsd.model.node import NODE_ID
 from dnsd.model.times import format_instant, parse_duration, parse_instant
 
@@ -44,7 +44,7 @@ class Connection:
             timeout_seconds: for each request; None: the client's default.
         """
         # Only here: help, completion and usage errors do without the HTTP and schema libraries.
-        with loading():
+        with without_collector():
             import asyncio
 
             from dnsd.api.client import Client

@@ -11,7 +11,7 @@ from dnsd.cli.connection import json_option
 from dnsd.cli.failures import check_document
 from dnsd.cli.output import clean
 from dnsd.cli.serve import config_option
-from dnsd.housekeeping import loading
+from dnsd.housekeeping import without_collector
 
 
 @click.command()
@@ -24,7 +24,7 @@ def router(config: Path, *, check: bool, as_json: bool) -> None:
     With --json, a configuration that is not used is reported as by `dnsd check --json`.
     """
     # Only here: the router's parts are no business of the other commands.
-    with loading():
+    with without_collector():
         from dnsd.router.loading import load_router_settings
         from dnsd.router.running import run
 

@@ -14,7 +14,7 @@ import click
 from dnsd.cli.connection import NODE, TextType, json_option
 from dnsd.cli.failures import check_document
 from dnsd.cli.output import clean
-from dnsd.housekeeping import loading
+from dnsd.housekeeping import without_collector
 from dnsd.model.node import HOLDER
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def serve(config: Path, *, as_json: bool) -> None:
     With --json, a configuration that is not used is reported as by `dnsd check --json`.
     """
     # Only here: the server's parts are no business of the other commands.
-    with loading():
+    with without_collector():
         from dnsd import daemon
 
     click.get_current_context().exit(daemon.serve(config))

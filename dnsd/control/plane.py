@@ -6,11 +6,9 @@ It owns the order in which its parts start and stop, and delegates everything el
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +57,7 @@ from dnsd.control.views import drain_infos, history_info, node_info, node_of, po
 from dnsd.control.writer import Writer
 from dnsd.control.zoneversions import VersionKeeper
 from dnsd.core.fleet import NO_HOLD, Fleet, FleetSpec
+from dnsd.housekeeping import without_collector
 from dnsd.model.freshness import Hold
 from dnsd.model.node import Node
 from dnsd.model.state import FleetState
@@ -83,23 +82,11 @@ def build_fleet(
         node_records=settings.node_records,
         stale_after_seconds=settings.stale_after_seconds,
     )
-    with _without_collector():
+    with without_collector():
         fleet = Fleet(spec, _configured(settings), state, now=now, hold=hold, checked=checked)
     for name, reason in fleet.clashes.items():
         log.warning("a registered node goes without its name %s: %s", name, reason)
     return fleet
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Let the collector of cycles rest: all that is made stays, and its walks would be a third of the work."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _configured(settings: Settings) -> Mapping[str, Node]:
@@ -212,6 +199,7 @@ class ControlPlane:
             zones=lambda: self.settings.zones,
             clock=self.clock,
             steady=steady,
+            heard=self.versions.heard,
             overtaken=self.versions.overtaken,
         )
         self.versions.on_version.append(far.note_version)
@@ -307,6 +295,8 @@ class ControlPlane:
         self.store_health.diverged()
         self._inventory.configured_changed()
         self._consumers.store_diverged()
+        if self.versions is not None:
+            self.versions.doubt()
         back = [drain.key.text for drain in restoration.drains] + [node.id for node in restoration.nodes]
         log.error(
             "the store had lost writes: it was found at revision %d where %d was known; written back: %s",

@@ -6,11 +6,11 @@ import gc
 
 import pytest
 
-from dnsd.housekeeping import loading
+from dnsd.housekeeping import without_collector
 
 
 def load_what_is_not_there() -> None:
-    with loading():
+    with without_collector():
         assert not gc.isenabled()
         raise ImportError
 
@@ -21,8 +21,8 @@ def test_garbage_is_not_looked_for_while_modules_are_loaded() -> None:
     with pytest.raises(ImportError):
         load_what_is_not_there()
     assert gc.isenabled()
-    with loading():
-        with loading():
+    with without_collector():
+        with without_collector():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Awaitable, Callable
@@ -279,6 +280,26 @@ async def test_a_sentinel_is_asked_again(tmp_path: Path, monkeypatch: pytest.Mon
             await asyncio.to_thread(wait_until, lambda: fleet.present_master() is not before, "another is the primary")
             await eventually(lambda: _is_at(store, fleet.present_master()))
             assert await put_drain(store, 1) == 2
+
+
+async def test_a_cancellation_that_gets_lost_holds_up_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for another primary may take it for its own: the store closes all the same."""
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.01)
+    looks = asyncio.Event()
+
+    async def deaf(*_: object) -> None:
+        if not looks.is_set():
+            looks.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("dnsd.stores.redis.dialling.Dialler.better_than", deaf)
+    with redis_server(tmp_path / "a") as one, redis_server(tmp_path / "b", replica_of=one) as two:
+        async with opened(f"redis://127.0.0.1:{one.port},127.0.0.1:{two.port}/0") as store:
+            await looks.wait()
+            async with asyncio.timeout(30):
+                await store.close()
 
 
 async def _is_at(store: RedisStore, server: RedisServer) -> None:

@@ -36,6 +36,9 @@ LAST_RETRY_SECONDS = 1.0
 # Unit: seconds.
 LOOK_SECONDS = 5.0
 
+# Between cancellations of the keeper, until it has ended. Unit: seconds.
+CANCEL_SECONDS = 0.2
+
 ResultT = TypeVar("ResultT")
 
 
@@ -82,7 +85,9 @@ class Link:
         """Let go of everything; calls fail from now on."""
         keeping, self._keeping = self._keeping, None
         if keeping is not None:
-            keeping.cancel()
+            while not keeping.done():  # one that comes while a server is looked for may get lost on its way
+                keeping.cancel()
+                await asyncio.wait((keeping,), timeout=CANCEL_SECONDS)
             await asyncio.gather(keeping, return_exceptions=True)
         await self._down(StoreUnavailable(f"{self._label}: the store is not open"))
         if self._closing:  # who found out that a connection is lost may not be done with it
