@@ -21,7 +21,7 @@ LOOKS, OLD_LOOKS = 20, 100
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Look for no garbage while much is made that stays: it is a tenth of loading modules, a third of making a fleet."""
+    """Look for no garbage while much is made that stays: a tenth of loading modules, a third of making a fleet."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
