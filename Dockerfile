@@ -3,6 +3,8 @@
 # --- build: the server and its libraries, in the pinned versions, in a virtual environment ---------------------------
 FROM python:3.11-slim AS build
 
+# For the control API over gRPC: `docker build --build-arg 'EXTRAS=[grpc]' .`
+ARG EXTRAS=
 ENV PIP_CONSTRAINT=/src/constraints.txt \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
@@ -10,9 +12,9 @@ COPY pyproject.toml constraints.txt hatch_build.py README.md LICENSE ./
 COPY proto ./proto
 COPY dnsd ./dnsd
 COPY admin ./admin
-RUN python -m pip wheel --quiet --wheel-dir /wheels .
+RUN python -m pip wheel --quiet --wheel-dir /wheels ".$EXTRAS"
 RUN python -m venv /opt/dnsd \
-    && /opt/dnsd/bin/pip install --quiet --no-index --find-links /wheels dnsd \
+    && /opt/dnsd/bin/pip install --quiet --no-index --find-links /wheels "dnsd$EXTRAS" \
     && /opt/dnsd/bin/pip uninstall --quiet --yes pip
 
 # --- the image: no compiler, no pip, a user without rights -----------------------------------------------------------

@@ -23,12 +23,13 @@ setup: $(VENV)/.installed
 
 setup-test: $(VENV)/.installed-test
 
-$(VENV)/.installed: pyproject.toml constraints.txt dnsd/__init__.py hatch_build.py proto/dnsd/v1/control.proto
+# Without the code of gRPC, which a first look has no need of and whose generator is large; what tests need has it.
+$(VENV)/.installed: pyproject.toml constraints.txt dnsd/__init__.py
 	@scripts/make-venv $(PYTHON) $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	DNSD_WITHOUT_GRPC=1 $(BIN)/pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed hatch_build.py proto/dnsd/v1/control.proto
 	$(BIN)/pip install --quiet --editable '.[grpc,test]'
 	@touch $@
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from admin.streams import MAX_STREAMS, SEND_TIMEOUT_SECONDS
-from dnsd.adapters.grpc import adapter
+from dnsd.adapters.grpc import adapter, frame
 from dnsd.adapters.grpc.problems import MAX_ROWS_SIZE, MAX_TEXT_SIZE, code_of
 from dnsd.adapters.grpc.v1 import control_pb2
 from dnsd.control.events import LISTENER_BACKLOG
@@ -129,7 +129,9 @@ def test_the_page_tells_the_limits() -> None:
         f"{options['grpc.server_handshake_timeout_ms'] // 1000} s is closed, "
         f"an idle one after {options['grpc.max_connection_idle_ms'] // 60_000} minutes"
     )
+    assert told["a call without its message"] == f"ended after {frame.MESSAGE_TIMEOUT_SECONDS:g} s"
     assert told["streams of events"] == str(MAX_STREAMS)
+    assert told["streams of health and reflection together"] == str(frame.MAX_OPEN_STREAMS)
     assert told["a watcher that takes nothing in"] == (
         f"cut off after {SEND_TIMEOUT_SECONDS:g} s, or where {LISTENER_BACKLOG:,} events wait for it"
     )

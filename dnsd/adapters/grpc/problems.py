@@ -29,6 +29,7 @@ _CODES: Mapping[int, StatusCode] = {
     401: StatusCode.UNAUTHENTICATED,
     403: StatusCode.PERMISSION_DENIED,
     404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
     409: StatusCode.FAILED_PRECONDITION,
     412: StatusCode.ABORTED,
     500: StatusCode.INTERNAL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from admin import ordering
 from admin.auth import Access, Gate
 from admin.handlers.drains import drain_key
-from admin.paging import page_of
+from admin.paging import Key, page_of
 from admin.problems import NOT_LOCAL, Fault
 from dnsd.adapters.grpc.answers import filled
 from dnsd.adapters.grpc.frame import Context, address_of
-from dnsd.adapters.grpc.requests import Order, paging, placing, releasing, resuming
+from dnsd.adapters.grpc.requests import ListRequest, Order, paging, placing, releasing, resuming
 from dnsd.adapters.grpc.v1 import control_pb2, control_pb2_grpc
 from dnsd.adapters.grpc.watching import Watches
 from dnsd.api.schemas import DrainOutcome
@@ -24,6 +24,14 @@ from dnsd.control.actor import Actor
 from dnsd.control.plane import ControlPlane
 
 ResultT = TypeVar("ResultT")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+ListT = TypeVar(
+    "ListT",
+    control_pb2.ListNodesResponse,
+    control_pb2.ListDrainsResponse,
+    control_pb2.ListPoolsResponse,
+    control_pb2.ListConsumersResponse,
+)
 
 
 class Control(control_pb2_grpc.ControlServicer):
@@ -83,39 +91,31 @@ class Control(control_pb2_grpc.ControlServicer):
     async def ListNodes(self, message: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:  # noqa: N802
         """List the inventory with health and effective mode."""
         self._admit(context, Access.READ)
-        items, cursor = page_of(self._plane.nodes(), lambda node: (node.id,), **paging(message))
-        answer = control_pb2.ListNodesResponse(next=cursor, revision=self._plane.revision)
-        _fill(answer.nodes, items)
-        return answer
+        answer = control_pb2.ListNodesResponse(revision=self._plane.revision)
+        return _page(answer, answer.nodes, self._plane.nodes(), lambda node: (node.id,), message)
 
     async def ListDrains(  # noqa: N802
         self, message: control_pb2.ListDrainsRequest, context: Context
     ) -> control_pb2.ListDrainsResponse:
         """List the drains that are scheduled or active."""
         self._admit(context, Access.READ)
-        items, cursor = page_of(self._plane.drains(), drain_key, **paging(message))
-        answer = control_pb2.ListDrainsResponse(next=cursor, revision=self._plane.revision)
-        _fill(answer.drains, items)
-        return answer
+        answer = control_pb2.ListDrainsResponse(revision=self._plane.revision)
+        return _page(answer, answer.drains, self._plane.drains(), drain_key, message)
 
     async def ListPools(self, message: control_pb2.ListPoolsRequest, context: Context) -> control_pb2.ListPoolsResponse:  # noqa: N802
         """List pools with their members and what they answer now."""
         self._admit(context, Access.READ)
-        items, cursor = page_of(self._plane.pools(), lambda pool: (pool.owner,), **paging(message))
-        answer = control_pb2.ListPoolsResponse(next=cursor, revision=self._plane.revision)
-        _fill(answer.pools, items)
-        return answer
+        answer = control_pb2.ListPoolsResponse(revision=self._plane.revision)
+        return _page(answer, answer.pools, self._plane.pools(), lambda pool: (pool.owner,), message)
 
     async def ListConsumers(  # noqa: N802
         self, message: control_pb2.ListConsumersRequest, context: Context
     ) -> control_pb2.ListConsumersResponse:
         """List who applies drain state, and how far each one is."""
         self._admit(context, Access.READ)
-        page = paging(message)
-        items, cursor = page_of(await self._plane.consumers(), lambda each: (each.kind, each.id), **page)
-        answer = control_pb2.ListConsumersResponse(next=cursor)
-        _fill(answer.consumers, items)
-        return answer
+        answer = control_pb2.ListConsumersResponse()
+        consumers = await self._plane.consumers()
+        return _page(answer, answer.consumers, consumers, lambda each: (each.kind, each.id), message)
 
     # --- status and events --------------------------------------------------------------------------------------
 
@@ -148,9 +148,21 @@ def _authorizations(context: Context) -> list[str]:
     return [value for key, value in metadata if key == "authorization" and isinstance(value, str)]
 
 
-def _fill(messages: Any, models: Sequence[BaseModel]) -> None:
-    for model in models:
-        filled(messages.add(), model)
+def _page(
+    answer: ListT, rows: Any, items: Sequence[ModelT], key: Callable[[ModelT], Key], message: ListRequest
+) -> ListT:
+    """Return the answer of a list with the page that is asked for.
+
+    Args:
+        rows: where in it the items go.
+        items: all there are.
+    """
+    found, cursor = page_of(items, key, **paging(message))
+    for model in found:
+        filled(rows.add(), model)
+    if cursor is not None:
+        answer.next = cursor
+    return answer
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from dnsd.adapters.context import AdapterContext
+from dnsd.adapters.grpc import frame
 from dnsd.adapters.grpc.adapter import GrpcAdapter
 from dnsd.adapters.grpc.frame import address_of
 from dnsd.adapters.grpc.problems import code_of, cut
@@ -19,7 +21,7 @@ from dnsd.adapters.grpc.v1 import control_pb2_grpc
 from dnsd.config.settings import Certificate, Endpoint, GrpcSettings
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StartError
 from tests.adapters.grpc.reading import Failure
-from tests.adapters.grpc.site import PATIENCE_SECONDS, FakePlane, grpc_site, stopped, until
+from tests.adapters.grpc.site import PATIENCE_SECONDS, FakePlane, GrpcSite, grpc_site, stopped, until
 from tests.admin.site import TOKENS, Site
 from tests.support.certificates import make_pair
 
@@ -122,12 +124,13 @@ async def test_a_fault_of_the_server_is_told_as_http_tells_it(fault: str, code: 
 
 def test_every_status_of_a_problem_that_a_call_may_have_has_a_code() -> None:
     """What HTTP answers with is one of gRPC's codes; what only HTTP can have is unknown."""
-    codes = {status: code_of("other", status).name for status in (400, 401, 403, 404, 409, 412, 415, 500, 503)}
+    codes = {status: code_of("other", status).name for status in (400, 401, 403, 404, 408, 409, 412, 415, 500, 503)}
     assert codes == {
         400: "INVALID_ARGUMENT",
         401: "UNAUTHENTICATED",
         403: "PERMISSION_DENIED",
         404: "NOT_FOUND",
+        408: "DEADLINE_EXCEEDED",
         409: "FAILED_PRECONDITION",
         412: "ABORTED",
         415: "UNKNOWN",
@@ -203,6 +206,63 @@ async def test_an_address_that_is_taken_is_told() -> None:
             await GrpcAdapter(context).run()
         assert context.up is False
         assert len((await site.control.ListNodes(pb.ListNodesRequest())).nodes) == 3
+
+
+async def test_a_stranger_is_refused_before_anything_is_waited_for() -> None:
+    """Whoever is not allowed need not send a message to be told so, and cannot hold a call open by keeping quiet."""
+    async with grpc_site(allow=(IPv4Network("192.0.2.0/24"),)) as site:
+        assert (await _failure(_silent(site, "GetStatus"))).problem["id"] == "address-not-allowed"
+
+
+# --- calls that are held open ---------------------------------------------------------------------------------------
+
+
+def _silent(site: GrpcSite, method: str) -> Any:
+    """Begin a call that nothing is sent for, and that the client does not end."""
+    return site.channel.stream_unary(f"/dnsd.v1.Control/{method}")()
+
+
+@pytest.mark.parametrize("method", ["PlaceDrain", "Watch"])
+async def test_a_call_whose_message_does_not_come_is_ended(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that begins a call and keeps quiet holds its place for a while, and not for ever."""
+    monkeypatch.setattr(frame, "MESSAGE_TIMEOUT_SECONDS", 0.1)
+    async with grpc_site() as site:
+        failure = await _failure(_silent(site, method))
+        assert (failure.code, failure.problem["id"]) == ("DEADLINE_EXCEEDED", "body-timeout")
+        assert site.counted("malformed") == 1
+        assert len((await site.control.ListNodes(pb.ListNodesRequest())).nodes) == 3
+
+
+async def test_a_call_without_a_message_is_malformed() -> None:
+    """A client that ends its side without having sent anything is told so."""
+    async with grpc_site() as site:
+        call = _silent(site, "GetStatus")
+        await call.done_writing()
+        failure = await _failure(call)
+        assert (failure.code, failure.problem["id"]) == ("INVALID_ARGUMENT", "malformed-body")
+
+
+async def test_streams_that_need_no_token_leave_room_for_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health and reflection have so many open streams together; one more is refused, until one goes."""
+    monkeypatch.setattr(frame, "MAX_OPEN_STREAMS", 2)
+    async with grpc_site() as site:
+        channel: Any = site.channel
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        reading = reflection.ServerReflectionInfo()
+        await reading.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert len((await reading.read()).list_services_response.service) == 3
+        for more in (health.Watch(health_pb2.HealthCheckRequest()), reflection.ServerReflectionInfo()):
+            failure = await _failure(more.read())
+            assert (failure.code, failure.problem["id"]) == ("UNAVAILABLE", "too-many-streams")
+        events = site.control.Watch(pb.WatchRequest())  # of the service itself, which has its own limit
+        await events.initial_metadata()
+        watch.cancel()
+        await until(lambda: site.counted("cancelled") == 1)
+        again = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await again.read()).status == health_pb2.HealthCheckResponse.SERVING
 
 
 # --- health ---------------------------------------------------------------------------------------------------------

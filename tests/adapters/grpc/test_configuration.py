@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import pytest
+from google.protobuf.runtime_version import VersionError
 
+from dnsd.adapters.context import AdapterContext
 from dnsd.config.loading import load_settings
 from dnsd.config.settings import GrpcSettings
-from dnsd.errors import ConfigurationError
+from dnsd.daemon.adapting import FACTORIES
+from dnsd.errors import ConfigurationError, StartError
+from tests.adapters.grpc.site import FakePlane
 from tests.support.certificates import make_pair
 
 TOKEN = f'[[admin.token]]\nname = "olga"\nscope = "operator"\nsha256 = "{"0" * 64}"\n'
@@ -55,14 +61,45 @@ def test_where_its_libraries_are_missing_it_says_what_to_install(
 ) -> None:
     """A configuration that asks for gRPC on a server without it is a problem that names the remedy."""
 
-    def find_spec(name: str) -> object:
+    def spec_of(name: str) -> object:
         if name == "google.protobuf":
             raise ModuleNotFoundError(name)  # as where there is no package `google` at all
         return None if name == "grpc" else importlib.util.find_spec(name)
 
-    monkeypatch.setattr("dnsd.config.adapters.find_spec", find_spec)
+    monkeypatch.setattr("dnsd.config.adapters.find_spec", spec_of)
     problems = _problems(tmp_path, 'listen = "127.0.0.1:8054"')
     assert problems == {
         "grpc missing-libraries": "gRPC needs libraries that are not installed, grpc, google.protobuf: "
         "pip install 'dnsd[grpc]'"
     }
+
+
+def test_where_its_code_was_not_generated_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout that was installed without the code of gRPC, as `make setup` does, is told how to get it."""
+
+    def spec_of(name: str) -> object:
+        if name == "dnsd.adapters.grpc.v1.control_pb2_grpc":
+            raise ModuleNotFoundError(name)  # its package is not there either
+        return importlib.util.find_spec(name)
+
+    monkeypatch.setattr("dnsd.config.adapters.find_spec", spec_of)
+    problems = _problems(tmp_path, 'listen = "127.0.0.1:8054"')
+    assert list(problems) == ["grpc missing-code"]
+    assert problems["grpc missing-code"].endswith("source, pip install --editable '.[grpc]'")
+
+
+@pytest.mark.parametrize(
+    "error", [VersionError("the gencode is newer"), RuntimeError("grpc is older"), ImportError("x")]
+)
+def test_libraries_that_do_not_fit_are_no_fault_of_ours(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its code refuses the libraries that are there, it cannot start, for which its host has a line of log."""
+
+    class Unfit(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "dnsd.adapters.grpc.adapter":
+                raise error
+
+    monkeypatch.delitem(sys.modules, "dnsd.adapters.grpc.adapter", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Unfit(), *sys.meta_path])
+    with pytest.raises(StartError, match=f"its code cannot be loaded, .* {error}"):
+        FACTORIES["grpc"](AdapterContext(FakePlane(), "grpc", GrpcSettings(listen=None, allow=())))  # type: ignore[arg-type]

@@ -49,7 +49,9 @@ def test_the_code_is_what_the_definition_makes(tmp_path: Path) -> None:
     assert hook.is_built(tmp_path)
     built, installed = tmp_path / hook.PACKAGE, ROOT / hook.PACKAGE
     for name in ("__init__.py", *hook.MODULES):
-        assert (installed / name).read_text() == (built / name).read_text(), "run `make setup`: the code is out of date"
+        assert (installed / name).read_text() == (built / name).read_text(), (
+            "run `make setup-test`: the code is out of date"
+        )
 
     definition = tmp_path / "proto" / hook.DEFINITION
     definition.write_text(definition.read_text().replace("rpc Watch(", "rpc Follow("))
@@ -64,9 +66,56 @@ def test_a_build_without_a_definition_that_is_sound_fails(tmp_path: Path) -> Non
     definition = tmp_path / "proto" / hook.DEFINITION
     definition.parent.mkdir(parents=True)
     definition.write_text('syntax = "proto3";\nmessage {')
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(SystemExit, match="has failed, see above"):
         hook.build(tmp_path)
     assert not hook.is_built(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["1", "0", ""])
+def test_whoever_does_without_grpc_needs_no_generator(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With DNSD_WITHOUT_GRPC=1 a build asks for nothing and generates nothing; what is there already is packaged."""
+    monkeypatch.setenv("DNSD_WITHOUT_GRPC", value)
+    hook = _hook()
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+
+    class Here(hook.GrpcBuildHook):  # type: ignore[misc, name-defined]
+        root = str(tmp_path)
+
+    builder: Any = Here.__new__(Here)  # what makes one in earnest is the packager, which tests have not
+    skipped = value == "1"
+    assert builder.dependencies() == ([] if skipped else [hook.GENERATOR])
+    data: dict[str, list[str]] = {"artifacts": []}
+    builder.initialize("editable", data)
+    assert hook.is_built(tmp_path) is not skipped
+    assert data["artifacts"] == ([] if skipped else [f"/{hook.PACKAGE}/*"])
+    hook.build(tmp_path)
+    data["artifacts"].clear()
+    builder.initialize("standard", data)
+    assert data["artifacts"] == [f"/{hook.PACKAGE}/*"]
+
+
+def test_a_first_look_does_without_grpc() -> None:
+    """`make setup` asks for no generator, and what tests need is made again where the definition is another."""
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    assert f"\t{_hook().SKIP}=1 $(BIN)/pip install --quiet --editable ." in lines
+    needs = next(line for line in lines if line.startswith("$(VENV)/.installed-test:"))
+    assert {"hatch_build.py", f"proto/{_hook().DEFINITION}"} <= set(needs.split())
+    for page in ("docs/integrations/grpc.md", "docs/adr/0034-grpc-is-an-extra.md"):
+        assert f"{_hook().SKIP}=1" in (ROOT / page).read_text()
+
+
+def test_a_build_without_a_generator_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing installs the generator for it, or nothing can be written, a build says so in one line."""
+    hook = _hook()
+    shutil.copytree(ROOT / "proto", tmp_path / "proto")
+    (tmp_path / "dnsd").write_text("in the way of the folder")
+    with pytest.raises(SystemExit, match=r"cannot write into the source tree: .* Set DNSD_WITHOUT_GRPC=1 "):
+        hook.build(tmp_path)
+    monkeypatch.setattr(hook, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match=r"needs grpcio-tools==\S+, which is not installed. Set DNSD_WITHOUT_GRPC=1 "):
+        hook.build(tmp_path)
 
 
 def test_the_generator_and_what_runs_its_code_fit_together() -> None:

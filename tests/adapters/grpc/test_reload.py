@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,22 @@ def _has_grpc(pid: int) -> bool:
     return "cygrpc" in Path(f"/proc/{pid}/maps").read_text()
 
 
+def _speak_nonsense(address: str) -> None:
+    """Send what is no TLS, and wait until the server ends the connection."""
+    host, port = address.split(":")
+    wait_until(lambda: _is_open(host, int(port)), "it listens")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while stranger.recv(4096):
+                pass
+
+
+def _is_open(host: str, port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex((host, port)) == 0
+
+
 def _nodes(channel: grpc.Channel) -> int:
     control: Any = control_pb2_grpc.ControlStub(channel)
     return len(control.ListNodes(pb.ListNodesRequest(), timeout=PATIENCE_SECONDS, wait_for_ready=True).nodes)
@@ -45,6 +63,7 @@ def test_a_reload_starts_it_renews_its_certificate_and_ends_it(tmp_path: Path) -
             pair = make_pair(serial=serial)
             pair.write(tmp_path)
             _reload(server, listening + 'certificate = "cert.pem"\nkey = "key.pem"\n')
+            _speak_nonsense(address)
             with grpc.secure_channel(address, grpc.ssl_channel_credentials(pair.certificate)) as channel:
                 assert _nodes(channel) == 5
         _reload(server, listening)
@@ -57,3 +76,4 @@ def test_a_reload_starts_it_renews_its_certificate_and_ends_it(tmp_path: Path) -
         assert server.addresses("edge.example.org.") == {"192.0.2.11", "192.0.2.12", "192.0.2.13"}
         assert server.stop() == 0
         assert "Traceback" not in server.said()
+        assert "andshake" not in server.said()  # of which the library would tell, once for each stranger
