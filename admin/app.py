@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.typedefs import Handler as HttpHandler
 from aiohttp.typedefs import Middleware
 
@@ -18,6 +18,7 @@ from admin.auth import Gate
 from admin.backend import Backend
 from admin.bodies import MAX_BODY_SIZE, read_body
 from admin.call import Call, Reply, Services
+from admin.expectation import answer_expectation
 from admin.lane import ReportLane
 from admin.openapi import describe
 from admin.problems import (
@@ -71,13 +72,7 @@ def make_app(
 
 
 async def _expect(request: web.Request) -> web.StreamResponse | None:
-    # RFC 9110 §10.1.1: the value's case makes no difference.
-    if request.headers["Expect"].lower() != "100-continue":
-        return unknown_expectation()
-    if request.version >= HttpVersion11:  # RFC 9110 §10.1.1: a server MUST ignore it from an HTTP/1.0 client
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # of the answer itself, nothing is sent
-    return None
+    return await answer_expectation(request, unknown=unknown_expectation)
 
 
 def _problems(backend: Backend) -> Middleware:

@@ -1,4 +1,4 @@
-"""The open connections of the admin interface: how many there may be, and how long one may keep quiet.
+"""The open connections of one HTTP server: how many there may be, and how long one may keep quiet.
 
 accepted ─ first request's header complete ──────────────── in use ── closed by either side, or idle for too long
          ├ not within `HEADER_TIMEOUT_SECONDS` ──────────── closed
@@ -49,9 +49,23 @@ class Connections:
     Args:
         limit: open at once.
         header_timeout_seconds: for the header of a connection's first request.
+        what: whose they are, for the log.
+        malformed: makes the response to what is no HTTP, from the reason.
+
+    Attributes:
+        malformed: as above.
     """
 
-    def __init__(self, *, limit: int = MAX_CONNECTIONS, header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int = MAX_CONNECTIONS,
+        header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS,
+        what: str = "the admin interface",
+        malformed: Callable[[str], web.Response] = malformed_request,
+    ) -> None:
+        self.malformed = malformed
+        self._what = what
         self._limit = limit
         self._header_timeout_seconds = header_timeout_seconds
         self._open: set[Connection] = set()
@@ -96,7 +110,8 @@ class Connections:
     def _warn(self, now: float) -> None:
         if now - self._warned_at >= WARNING_INTERVAL_SECONDS:
             self._warned_at = now
-            log.warning("%d admin connections are open, which is the limit; silent ones are closed", self._limit)
+            text = "%s: %d connections are open, which is the limit; silent ones are closed"
+            log.warning(text, self._what, self._limit)
 
 
 class Connection(web.RequestHandler):
@@ -235,6 +250,11 @@ class Connection(web.RequestHandler):
         """Note that a request's header has come."""
         self._connections.prove(self)
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log a fault of ours; that the coding of a body is broken, which is found out after its answer, is none."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -243,9 +263,11 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is no HTTP, without a word in the log, which whoever sends it could fill; close afterwards."""
-        if status >= 500:
+        # Calls answer for faults of theirs. An Expect header at a path that is no call's is answered by aiohttp before
+        # any of ours: to who has gone, or in bytes that it cannot quote.
+        if status >= 500 and not isinstance(exc, ConnectionError | UnicodeEncodeError):
             return super().handle_error(request, status, exc, message)
-        response = malformed_request(message or "")
+        response = self._connections.malformed(message or "")
         response.force_close()
         return response
 

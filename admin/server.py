@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from aiohttp import web
 
 from admin.app import LANE
 from admin.connections import HEADER_TIMEOUT_SECONDS, MAX_CONNECTIONS, Connection, Connections, prove_connection
+from admin.problems import malformed_request
 from dnsd.config.settings import Endpoint
 from dnsd.errors import StartError
 
@@ -31,7 +33,8 @@ class AdminServer:
         port: 0: any free one; `endpoint` says which.
         max_connections: open at once.
         header_timeout_seconds: for the header of a connection's first request.
-        what: what it is called where it cannot listen.
+        what: what it is called where it cannot listen, and in the log.
+        malformed: makes the response to what is no HTTP, from the reason.
     """
 
     def __init__(
@@ -43,11 +46,14 @@ class AdminServer:
         max_connections: int = MAX_CONNECTIONS,
         header_timeout_seconds: float = HEADER_TIMEOUT_SECONDS,
         what: str = "the admin interface",
+        malformed: Callable[[str], web.Response] = malformed_request,
     ) -> None:
         app.middlewares.insert(0, prove_connection)
         self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_GRACE_SECONDS)
         self._lane = app.get(LANE)
-        self._connections = Connections(limit=max_connections, header_timeout_seconds=header_timeout_seconds)
+        self._connections = Connections(
+            limit=max_connections, header_timeout_seconds=header_timeout_seconds, what=what, malformed=malformed
+        )
         self._listener: asyncio.Server | None = None
         self._wanted = Endpoint(host, port)
         self._what = what

@@ -22,6 +22,12 @@ def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def room_for(wanted: int) -> int:
+    """Return how many of these descriptors one thing may have: at most half of the limit, so that all else has some."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if limit == resource.RLIM_INFINITY else min(wanted, limit // 2)
+
+
 def reason(error: OSError) -> str:
     """Return what the system has refused, without a path; of descriptors, with the limit and what takes so many."""
     said = error.strerror or str(error)

@@ -1,148 +1,174 @@
-"""What other programs balance over: the members of a role or of a pool, kept up to date as the fleet changes.
+"""What other programs balance over: the members of a role or of a pool, and who of them is open.
 
 A group has a name: a role (`edge`), or a pool by its owner (`edge.example.org.`). It follows the fail-open rule of
-answers: who would not serve may be *open*, because nobody serves. It is no protocol's, and asks nobody anything but
-the control plane.
+answers: who would not serve may be *open*, because nobody serves. It is no protocol's, keeps no member, and asks nobody
+anything but the control plane.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from dnsd.adapters.members import RoleMember, member_of, members_of
+from dnsd.adapters.members import RoleMember, member_of
 from dnsd.control.plane import ControlPlane
-from dnsd.core.fleet import CLOCK_SLACK_SECONDS, Fleet
+from dnsd.core.fleet import Fleet
 from dnsd.core.selection import Tier
 from dnsd.model.drain import Mode
 from dnsd.model.node import Node
-from dnsd.model.pool import PoolSpec
+from dnsd.model.pool import PoolSpec, WhenEmpty
 
-NOBODY: frozenset[str] = frozenset()
+# Nodes that are looked at before others get their turn: less than 10 ms, which a drain may have to wait. Unit: nodes.
+LOOKS_AT_ONCE = 1_000
+
+_NOBODY: frozenset[tuple[str, str]] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
 class Group:
-    """The members of a role or pool, as of the last `Groups.get`.
+    """A role or a pool.
 
     Args:
         role: of its members.
-        owner: of the pool; None: all nodes of the role.
-
-    Attributes:
-        members: by id, drained ones included.
-        open: ids of those that may get new work although they do not serve, as nobody does.
-        number: rises when anything of these changes.
+        pool: None: all nodes of the role.
     """
 
-    def __init__(self, role: str, owner: str | None) -> None:
-        self.role = role
-        self.owner = owner
-        self.members: dict[str, RoleMember] = {}
-        self.open: Collection[str] = NOBODY
-        self.number = 0
-        self.spec: PoolSpec | None = None
-        self._serving = 0
-        self._seen: int | None = None
-        self._soon = NOBODY
+    role: str
+    pool: PoolSpec | None
+
+    @property
+    def name(self) -> str:
+        """The role, or the pool's owner."""
+        return self.role if self.pool is None else self.pool.owner
 
     def port_of(self, node: Node) -> int | None:
         """Return the port at which a node is reached in the group; None: the inventory and the pool have none."""
-        return node.ports.get(self.role) if self.spec is None else self.spec.port_of(node)
+        return node.ports.get(self.role) if self.pool is None else self.pool.port_of(node)
 
-    def bring_up(self, plane: ControlPlane) -> None:
-        """Bring it to what is published: for what changed since the last time, or at first for everybody."""
-        news, fleet = plane.changed, plane.publisher.fleet
-        if self._seen == news.number and not self._soon:
-            return
-        touched = None if self._seen is None else news.since(self._seen)
-        self._seen = news.number
-        now = plane.clock()
-        if touched is not None:
-            touched |= self._soon
-        if touched is None:
-            self.spec = None if self.owner is None else fleet.pools[self.owner]
-            self.number += 1  # the pool itself may be another one
-            self._take({each.node.id: each for each in self._all(fleet, now)}, gone=set(self.members))
-        else:
-            fresh = {key: each for key in touched if (each := self._member(fleet, key, now)) is not None}
-            self._take(fresh, gone={key for key in touched if key in self.members and key not in fresh})
-        looked_at = self.members if touched is None else touched
-        self._soon = frozenset(key for key in looked_at if _changes_soon(fleet, key, now))
-        self._open(fleet)
+    def may_open(self, member: RoleMember) -> bool:
+        """Say whether a member's new work depends on the others: it does not serve, and may where nobody does."""
+        if member.serving or member.mode is Mode.MAINTENANCE:
+            return False
+        return member.mode is Mode.NORMAL or (self.pool is not None and self.pool.when_empty is WhenEmpty.DRAINING)
 
-    def _all(self, fleet: Fleet, now: float) -> Iterable[RoleMember]:
-        if self.owner is None:
-            return members_of(fleet, self.role, now=now)
-        found = (member_of(fleet, self.role, each.node.id, now=now) for each in fleet.members_of(self.owner))
-        return (each for each in found if each is not None)
+    def candidates(self, fleet: Fleet) -> Collection[str]:
+        """Return the ids of nodes among which all members are."""
+        if self.pool is None:
+            return fleet.nodes.keys()
+        return [each.node.id for each in fleet.members_of(self.pool.owner)]
 
-    def _member(self, fleet: Fleet, key: str, now: float) -> RoleMember | None:
-        # By its very id: another that differs by case only is another node.
-        if key not in fleet.nodes or (self.owner is not None and not self._is_in(fleet, key)):
+    def member(self, fleet: Fleet, key: str, *, now: float) -> RoleMember | None:
+        """Return a member, drained or not; None: the node is none.
+
+        Args:
+            key: its very id: another that differs by case only is another node.
+            now: instant.
+        """
+        if key not in fleet.nodes:
+            return None
+        if self.pool is not None and all(pool.owner != self.pool.owner for pool in fleet.pools_of(key)):
             return None
         return member_of(fleet, self.role, key, now=now)
 
-    def _is_in(self, fleet: Fleet, key: str) -> bool:
-        return any(pool.owner == self.owner for pool in fleet.pools_of(key))
 
-    def _take(self, fresh: Mapping[str, RoleMember], *, gone: set[str]) -> None:
-        for key in gone - fresh.keys():
-            self._serving -= self.members.pop(key).serving
-            self.number += 1
-        for key, member in fresh.items():
-            was = self.members.get(key)
-            if was != member:
-                self._serving += member.serving - (was.serving if was is not None else False)
-                self.members[key] = member
-                self.number += 1
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Who of a group may get new work although it does not serve.
 
-    def _open(self, fleet: Fleet) -> None:
-        """Find out who is open: nobody while anybody serves, so that the usual case costs nothing."""
-        found: Collection[str] = NOBODY
-        if not self._serving:
-            if self.owner is None:
-                found = {key for key, each in self.members.items() if each.mode is Mode.NORMAL and each.node.weight}
-            elif fleet.tier_of(self.owner) in (Tier.UNHEALTHY, Tier.DRAINING):
-                found = {each.node.id for each in fleet.selection_of(self.owner).members}
-        if found != self.open:
-            self.open = found
-            self.number += 1
-
-
-def _changes_soon(fleet: Fleet, key: str, now: float) -> bool:
-    """Say whether an order about a node begins, ends or takes a step in a moment.
-
-    That may be behind us already, for those who looked at another clock or before this one was set back a little: the
-    change has been told then, and will not be again.
+    Args:
+        tier: where the group's members come from, as for answers.
+        named: of a pool that names nodes which drain: these, with their role.
     """
-    instants = (at for each in fleet.orders_of(key) for at in (each.starts_at, each.expires_at, *each.step_instants))
-    return any(at is not None and now < at <= now + CLOCK_SLACK_SECONDS for at in instants)
+
+    tier: Tier
+    named: frozenset[tuple[str, str]] = _NOBODY
+
+    def has(self, member: RoleMember) -> bool:
+        """Say whether a member may, as nobody serves."""
+        if member.serving or member.node.weight == 0:
+            return False
+        if self.tier is Tier.UNHEALTHY:
+            return member.mode is Mode.NORMAL
+        # The healthy ones of those that drain; the others where there is none, and then answers name them.
+        is_named = member.health.serves or (member.node.id, member.role) in self.named
+        return self.tier is Tier.DRAINING and member.mode is Mode.DRAINING and is_named
 
 
 class Groups:
-    """The groups that somebody has asked for."""
+    """The groups of a fleet, as they are now."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
-        self._known: dict[str, Group] = {}
+        self._watches: dict[str, _RoleWatch] = {}
 
-    def get(self, name: str) -> Group | None:
-        """Return a group as it is now, or None where there is no such role or pool.
+    @property
+    def now(self) -> float:
+        """The present instant, and not before the fleet's last step: a clock that is set back a little undoes none."""
+        return max(self._plane.clock(), self._plane.publisher.fleet.stepped_at)
+
+    def find(self, name: str) -> Group | None:
+        """Return a group, or None where there is no such role or pool.
 
         Args:
             name: a role, or the owner of a pool in any case, with or without its final dot.
         """
         if name in self._plane.settings.roles:
-            role, owner = name, None
-        else:
-            wanted = name.lower().removesuffix(".") + "."
-            pool = self._plane.publisher.fleet.pools.get(wanted)
-            if pool is None:
-                self._known.pop(wanted, None)
-                return None
-            role, owner = pool.role, pool.owner
-        key = owner or role
-        group = self._known.get(key)
-        if group is None or group.role != role:
-            group = self._known[key] = Group(role, owner)
-        group.bring_up(self._plane)
-        return group
+            return Group(name, None)
+        pool = self._plane.publisher.fleet.pools.get(name.lower().removesuffix(".") + ".")
+        return None if pool is None else Group(pool.role, pool)
+
+    def opening_of(self, group: Group) -> Opening | None:
+        """Return who of a group is open: a role is as a pool of all of its nodes, with NODATA when it is empty.
+
+        None: it is not known yet; ask again when others had their turn.
+        """
+        fleet = self._plane.publisher.fleet
+        if group.pool is None:
+            watch = self._watches.setdefault(group.role, _RoleWatch(group.role))
+            nobody = watch.nobody_serves(self._plane, now=self.now)
+            return None if nobody is None else Opening(Tier.UNHEALTHY if nobody else Tier.SERVING)
+        owner = group.pool.owner
+        tier = fleet.tier_of(owner)
+        return Opening(tier, fleet.named(owner)) if tier is Tier.DRAINING else Opening(tier)
+
+
+class _RoleWatch:
+    """Finds out whether anybody serves in a role, and looks at each node once for each of its changes."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._seen: int | None = None
+        # Ids. Whoever is not among these did not serve when it was looked at, and has not changed up to `_seen`.
+        self._left: dict[str, None] = {}
+
+    def nobody_serves(self, plane: ControlPlane, *, now: float) -> bool | None:
+        """Say whether none does; None: there are more to look at than it does at once."""
+        news, fleet = plane.changed, plane.publisher.fleet
+        touched = None if self._seen is None else news.since(self._seen)
+        self._seen = news.number
+        if touched is None:
+            self._left = dict.fromkeys(fleet.nodes)
+        for key in touched or ():
+            if key in fleet.nodes:
+                self._left[key] = None
+            else:
+                self._left.pop(key, None)
+        for _ in range(LOOKS_AT_ONCE):
+            if not self._left:
+                return True
+            key, _ = self._left.popitem()
+            if self._serves(fleet, key, now):
+                self._left[key] = None
+                return False
+        return None
+
+    def _serves(self, fleet: Fleet, key: str, now: float) -> bool:
+        """Say what `RoleMember.serving` says, at a fraction of its cost: it is asked of a whole fleet that is down."""
+        node = fleet.nodes.get(key)
+        return (
+            node is not None
+            and self._role in node.roles
+            and node.weight > 0
+            and fleet.mode_of(key, self._role, now=now) is Mode.NORMAL
+            and fleet.health_of(node, self._role, now=now).serves
+        )

@@ -10,7 +10,6 @@ An adapter that fails ends nothing but itself: it is logged, counted as down, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -96,8 +95,7 @@ class AdapterHost:
         back_off = FIRST_BACK_OFF_SECONDS
         while True:
             began = loop.time()
-            with contextlib.suppress(_FailedError):
-                await self._run_once(context)
+            await self._run_once(context)
             if loop.time() - began >= SETTLED_SECONDS:
                 back_off = FIRST_BACK_OFF_SECONDS
             await asyncio.sleep(back_off)
@@ -108,13 +106,12 @@ class AdapterHost:
             await self._factories[context.name](context).run()
         except StartError as error:
             log.error("%s: %s; it is tried again, and answers go on", context.name, error)
-            raise _FailedError from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            log.error("%s: something in it was cancelled by nobody here; it is started anew", context.name)
         except Exception:
             log.exception("%s: a fault of ours; it is started anew, and answers go on", context.name)
-            raise _FailedError from None
         finally:
             context.up = False
-
-
-class _FailedError(Exception):
-    """An adapter has ended by itself; why is in the log."""

@@ -59,6 +59,10 @@ class Surroundings:
 # What the extra `grpc` installs, of what the adapter imports.
 GRPC_MODULES = ("grpc", "grpc_health", "grpc_reflection", "google.protobuf", "google.rpc")
 
+# What hatch_build.py generates, which a checkout may be installed without.
+GRPC_CODE = "dnsd.adapters.grpc.v1.control_pb2_grpc"
+FROM_SOURCE = "in the folder of its source, pip install --editable '.[grpc]'"
+
 Check = Callable[[Entry[AdapterSection], Findings, Surroundings], AdapterSettings]
 
 
@@ -155,7 +159,10 @@ def check_powerdns(entry: Entry[AdapterSection], findings: Findings, surrounding
         message = 'one of the keys "listen" and "socket" must be there'
         findings.problem(entry.at("listen"), "missing-key", message=message)
     path = None if text is None else surroundings.folder.absolute() / text
-    if path is not None and len(os.fsencode(path)) > MAX_SOCKET_PATH_SIZE:
+    if text is not None and (not text or "\0" in text):
+        message = f"{text!r} is no path"
+        findings.problem(entry.at("socket"), "bad-socket", message=message)
+    elif path is not None and len(os.fsencode(path)) > MAX_SOCKET_PATH_SIZE:
         message = f"{path} is longer than the path of a socket may be: {MAX_SOCKET_PATH_SIZE} bytes"
         findings.problem(entry.at("socket"), "bad-socket", message=message)
     cache = getattr(entry.section, "cache_ttl", "0s") if entry.good("cache_ttl") else "0s"
@@ -176,10 +183,7 @@ def check_grpc(entry: Entry[AdapterSection], findings: Findings, surroundings: S
     if endpoint is not None and not ip_address(endpoint.host).is_loopback and not surroundings.document.tokens:
         message = f"{endpoint.text} can be reached from elsewhere, and no [[admin.token]] protects it"
         findings.problem(entry.at("listen"), "grpc-open", message=message)
-    missing = [name for name in GRPC_MODULES if not _is_installed(name)]
-    if missing:
-        message = f"gRPC needs libraries that are not installed, {', '.join(missing)}: pip install 'dnsd[grpc]'"
-        findings.problem(entry.path, "missing-libraries", message=message)
+    _check_installed(entry, findings)
     return GrpcSettings(
         listen=endpoint,
         allow=common.allow,
@@ -187,8 +191,20 @@ def check_grpc(entry: Entry[AdapterSection], findings: Findings, surroundings: S
     )
 
 
+def _check_installed(entry: Entry[AdapterSection], findings: Findings) -> None:
+    missing = [name for name in GRPC_MODULES if not _is_installed(name)]
+    has_code = _is_installed(GRPC_CODE)
+    if missing:
+        remedy = "pip install 'dnsd[grpc]'" if has_code else FROM_SOURCE
+        message = f"gRPC needs libraries that are not installed, {', '.join(missing)}: {remedy}"
+        findings.problem(entry.path, "missing-libraries", message=message)
+    elif not has_code:
+        message = f"dnsd was installed without its code for gRPC: {FROM_SOURCE}"
+        findings.problem(entry.path, "missing-code", message=message)
+
+
 def _is_installed(name: str) -> bool:
-    """Say whether a module could be imported, without doing so; of its parents, those are namespaces at most."""
+    """Say whether a module could be imported, without doing so; its parents are imported, which hold nothing."""
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError:

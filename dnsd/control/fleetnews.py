@@ -16,11 +16,13 @@ Whoever waits pays one wake-up for each change, so that many clients of one kind
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Collection
+from itertools import takewhile
 
-# For how many changes the nodes are remembered; who comes later looks at all of them. Unit: changes.
-REMEMBERED = 4_096
+# Nodes of which the last change is remembered, the latest ones; who asks about changes before those looks at all nodes.
+# By nodes, as one change may be of a whole fleet: a clock that is set back. Unit: nodes.
+REMEMBERED = 16_384
 
 
 class FleetNews:
@@ -32,7 +34,8 @@ class FleetNews:
 
     def __init__(self) -> None:
         self.number = 0
-        self._told: deque[frozenset[str] | None] = deque(maxlen=REMEMBERED)
+        self._changed: OrderedDict[str, int] = OrderedDict()  # node → number of its last change, which rises
+        self._known_after = 0  # of changes up to this one, not all nodes are known
         self._risen = asyncio.Event()
 
     def note(self, nodes: Collection[str] | None) -> None:
@@ -42,7 +45,14 @@ class FleetNews:
             nodes: ids of those that may look different now, or are gone; None: any may, as after a reload.
         """
         self.number += 1
-        self._told.append(None if nodes is None else frozenset(nodes))
+        if nodes is None:
+            self._changed.clear()
+            self._known_after = self.number
+        for node in nodes or ():
+            self._changed[node] = self.number
+            self._changed.move_to_end(node)
+        while len(self._changed) > REMEMBERED:
+            _, self._known_after = self._changed.popitem(last=False)
         self._risen.set()
         self._risen = asyncio.Event()
 
@@ -52,16 +62,9 @@ class FleetNews:
         Args:
             number: one that was seen here; another, such as that of an earlier process, stands for "all".
         """
-        count = self.number - number
-        if not 0 <= count <= len(self._told):
+        if not self._known_after <= number <= self.number:
             return None
-        touched: set[str] = set()
-        for place in range(len(self._told) - count, len(self._told)):
-            nodes = self._told[place]
-            if nodes is None:
-                return None
-            touched |= nodes
-        return frozenset(touched)
+        return frozenset(takewhile(lambda node: self._changed[node] > number, reversed(self._changed)))
 
     async def after(self, number: int) -> tuple[int, frozenset[str] | None]:
         """Wait until there is a change after a number.

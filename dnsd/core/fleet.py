@@ -7,7 +7,6 @@ no clock and no worker: records, reports and instants come in, overlay changes g
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from dnsd.core.fleet_change import OverlayChange, Withdrawal
 from dnsd.core.fleet_names import NodeNames
 from dnsd.core.foresight import first_changes, modes_ahead
 from dnsd.core.names import from_text, to_text
+from dnsd.core.orders import Orders
 from dnsd.core.pool_index import PoolIndex
 from dnsd.core.records import Overlay, Zone
 from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, floor_margin, select
@@ -33,7 +33,6 @@ CLOCK_SLACK_SECONDS = 1.0
 
 NEVER = float("inf")
 NO_HOLD = Hold()
-NO_ORDERS: Mapping[DrainKey, Drain] = {}
 NOT_CHECKED: Mapping[str, Checked] = {}
 
 
@@ -87,10 +86,7 @@ class Fleet:
         self._configured = dict(configured)
         self._registered = dict(state.nodes)
         self._checked = dict(checked or {})
-        self._drains: dict[str, dict[DrainKey, Drain]] = {}
-        self._expiring: list[tuple[float, DrainKey]] = []
-        for drain in state.drains.values():
-            self._keep_drain(drain)
+        self._orders = Orders(state.drains.values())
         self._members: dict[str, dict[str, Member]] = {owner: {} for owner in self.pools}
         self._pools_of: dict[str, tuple[PoolSpec, ...]] = {}
         self._named: dict[str, frozenset[tuple[str, str]]] = {}  # pool → (node, role) that its answers name
@@ -127,24 +123,15 @@ class Fleet:
 
     def orders_of(self, node: str) -> tuple[Drain, ...]:
         """Return every drain and ramp of a node."""
-        return tuple(self._drains.get(node, {}).values())
+        return tuple(self._orders.of(node).values())
 
     def all_drains(self) -> tuple[Drain, ...]:
         """Return every drain, those of nodes that are not there included; no ramp is among them."""
-        return tuple(drain for drains in self._drains.values() for drain in drains.values() if not drain.is_ramp)
+        return tuple(drain for drain in self._orders.all().values() if not drain.is_ramp)
 
     def expired_drains(self, now: float) -> tuple[Drain, ...]:
         """Return the drains and ramps whose time is over and that are still kept, without a look at any other."""
-        over: dict[DrainKey, Drain] = {}
-        while self._expiring and self._expiring[0][0] <= now:
-            _, key = heapq.heappop(self._expiring)
-            drain = self._drains.get(key.node, {}).get(key)
-            if drain is not None and drain.expired(now):
-                over[key] = drain
-        for key, drain in over.items():
-            if drain.expires_at is not None:
-                heapq.heappush(self._expiring, (drain.expires_at, key))
-        return tuple(over.values())
+        return self._orders.expired(now)
 
     @property
     def state(self) -> FleetState:
@@ -152,15 +139,15 @@ class Fleet:
         return FleetState(
             revision=self.revision,
             nodes=dict(self._registered),
-            drains={key: drain for drains in self._drains.values() for key, drain in drains.items()},
+            drains=self._orders.all(),
             reports=dict(self.reports),
             mark=self.mark,
         )
 
     def mode_of(self, node: str, role: str, *, now: float) -> Mode:
         """Return the strongest mode in force for a node and role."""
-        orders = self._drains.get(node)
-        return Mode.NORMAL if orders is None else effective_mode(orders.values(), role=role, now=now)
+        orders = self._orders.of(node)
+        return effective_mode(orders.values(), role=role, now=now) if orders else Mode.NORMAL
 
     def health_of(self, node: Node, role: str, *, now: float) -> Health:
         """Return what is known of a node's health in a role, by its reports and by checks: the worse counts."""
@@ -269,6 +256,11 @@ class Fleet:
         return tuple(self.pools[owner] for owner in self._with_dependents(matching))
 
     @property
+    def stepped_at(self) -> float:
+        """The instant of its last change or look at the time; a clock that was set back a little is before it."""
+        return self._stepped_at
+
+    @property
     def next_transition(self) -> float | None:
         """The instant of the next change by time alone: a drain starts or ends, a ramp rises, a report gets stale."""
         return self._agenda.next
@@ -279,6 +271,7 @@ class Fleet:
         """Take accepted changes, in order; those that are already in are passed over."""
         change = OverlayChange()
         dirty: set[str] = set()
+        self._stepped_at = max(self._stepped_at, now)
         for record in records:
             if record.revision <= self.revision:
                 continue
@@ -296,19 +289,10 @@ class Fleet:
         return self._finish(dirty, change)
 
     def _take_drain(self, change: Change) -> None:
-        key = DrainKey.of(change.key)
         if isinstance(change.value, Drain):
-            self._keep_drain(change.value)
-            return
-        drains = self._drains.get(key.node, {})
-        drains.pop(key, None)
-        if not drains:
-            self._drains.pop(key.node, None)
-
-    def _keep_drain(self, drain: Drain) -> None:
-        self._drains.setdefault(drain.node, {})[drain.key] = drain
-        if drain.expires_at is not None:
-            heapq.heappush(self._expiring, (drain.expires_at, drain.key))
+            self._orders.keep(change.value)
+        else:
+            self._orders.drop(DrainKey.of(change.key))
 
     def _take_node(self, change: Change) -> None:
         if isinstance(change.value, Node):
@@ -357,7 +341,8 @@ class Fleet:
         dirty: set[str] = set()
         if now < self._stepped_at - CLOCK_SLACK_SECONDS:
             self._set_back(now, change, dirty)
-        self._stepped_at = now
+            self._stepped_at = now
+        self._stepped_at = max(self._stepped_at, now)
         self._take_due(now, change, dirty)
         return self._finish(dirty, change)
 
@@ -432,7 +417,7 @@ class Fleet:
         node = self.nodes.get(key)
         if node is None:
             return
-        orders = self._drains.get(key, NO_ORDERS).values()
+        orders = self._orders.of(key).values()
         pools = self._pools_of[key]
         in_role = {role: self._as_member(node, role, orders, now) for role in {pool.role for pool in pools}}
         for pool in pools:
@@ -471,7 +456,7 @@ class Fleet:
 
     def _instants_of(self, key: str) -> Iterator[float]:
         """Yield every instant, gone or to come, at which time alone changes something of a node."""
-        for drain in self._drains.get(key, NO_ORDERS).values():
+        for drain in self._orders.of(key).values():
             yield from drain.step_instants
             yield drain.starts_at
             if drain.expires_at is not None:

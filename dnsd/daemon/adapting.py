@@ -21,7 +21,7 @@ def _grpc(context: AdapterContext[Any]) -> Adapter:
     """Return the gRPC adapter; its libraries are large, for those who have them and configure it."""
     try:
         from dnsd.adapters.grpc.adapter import GrpcAdapter
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a library is older than what was generated for it
+    except Exception as error:  # also of types of their own: a library is older than what was generated for it
         raise StartError(f"its code cannot be loaded, is dnsd[grpc] installed with pip? {error}") from error
     return GrpcAdapter(context)
 

@@ -20,7 +20,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.failures: list[Exception] = []
+        self.failures: list[BaseException] = []
         self.wanted: dict[str, object] = {}
 
     def make(self, context: AdapterContext[str]) -> One:
@@ -78,10 +78,10 @@ async def test_adapters_follow_the_settings() -> None:
 async def test_one_that_fails_is_started_again_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A taken address is a line of log, a fault of ours a traceback; both are tried again, and the others serve on."""
+    """A taken address is a line of log, a fault of ours a traceback; all are tried again, and the others serve on."""
     monkeypatch.setattr(hosting, "FIRST_BACK_OFF_SECONDS", 0.0)
     steps = Steps()
-    steps.failures = [StartError("one cannot listen"), RuntimeError("unthought of")]
+    steps.failures = [StartError("one cannot listen"), RuntimeError("unthought of"), asyncio.CancelledError()]
     steps.wanted = {"one": "a"}
     async with steps.hosted() as host:
         await until(lambda: host.up == {"one": True}, "it serves at last")
@@ -93,6 +93,7 @@ async def test_one_that_fails_is_started_again_alone(
         assert host.up == {"one": True, "other": False}
     assert "one cannot listen; it is tried again" in caplog.text
     assert "RuntimeError: unthought of" in caplog.text
+    assert "one: something in it was cancelled by nobody here" in caplog.text
     assert steps.said == ["began one a", "ended one a"]
 
 

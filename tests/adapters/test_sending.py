@@ -11,6 +11,7 @@ import pytest
 from dnsd.adapters import sending
 from dnsd.adapters.sending import PIECE_SIZE
 from tests.adapters.consul.rig import consul
+from tests.adapters.running import counted_passes
 from tests.control.rig import site_of, until
 from tests.support.fleets import node, pool
 
@@ -40,6 +41,16 @@ async def test_a_long_answer_is_sent_in_pieces_and_whole() -> None:
         sock.close()
         await until(lambda: client.context.counts["consul", "ok"] == 2, "it has ended")
         assert client.context.counts == {("consul", "ok"): 2}
+
+
+async def test_many_long_answers_at_once_leave_everything_else_its_turns() -> None:
+    """One piece of one of them goes out in each pass of the event loop, however much the system would take."""
+    async with consul(await site_of(FLEET, [pool()])) as client:
+        pieces = 5 * (len((await client.ask("health/service/edge")).text) // PIECE_SIZE)
+        async with counted_passes() as passes:
+            told = await asyncio.gather(*(client.ask("health/service/edge") for _ in range(5)))
+            assert passes() >= pieces
+        assert {len(each.body) for each in told} == {len(FLEET)}
 
 
 async def test_who_does_not_read_is_cut_off_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:

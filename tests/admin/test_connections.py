@@ -116,7 +116,7 @@ async def test_where_all_are_in_use_the_newcomer_is_refused(
                 served = await newcomer.is_served()
     assert await first.is_served()
     assert [record.getMessage() for record in caplog.records] == [
-        "2 admin connections are open, which is the limit; silent ones are closed"
+        "the admin interface: 2 connections are open, which is the limit; silent ones are closed"
     ]
 
 

@@ -72,6 +72,8 @@ def test_powerdns_asks_at_a_socket_an_address_or_both(tmp_path: Path) -> None:
     [
         ("", ("missing-key", 5, "powerdns.listen")),
         (f'socket = "/{"x" * 107}"\n', ("bad-socket", 6, "powerdns.socket")),
+        ('socket = "/run/\\u0000"\n', ("bad-socket", 6, "powerdns.socket")),
+        ('socket = ""\n', ("bad-socket", 6, "powerdns.socket")),
         ('socket = "/x"\ncache_ttl = "2h"\n', ("bad-duration", 7, "powerdns.cache_ttl")),
         ('listen = "192.0.2.1:8056"\n', ("adapter-open", 6, "powerdns.listen")),
         ("socket = 1\n", ("wrong-type", 6, "powerdns.socket")),

@@ -81,6 +81,20 @@ async def test_who_comes_late_looks_at_everybody(monkeypatch: pytest.MonkeyPatch
     assert await news.after(99) == (5, None)
 
 
+def test_what_is_remembered_is_bounded_by_the_nodes_and_not_by_the_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet that changes as a whole again and again takes no more room, and is told of from whenever."""
+    monkeypatch.setattr(fleetnews, "REMEMBERED", 3)
+    news = FleetNews()
+    for _ in range(100):
+        news.note("abc")
+    news.note("b")
+    assert [news.since(number) for number in (0, 99, 100)] == [frozenset("abc"), frozenset("abc"), frozenset("b")]
+    news.note("abcdef")
+    assert (news.since(101), len(news._changed)) == (None, 3)
+    news.note("f")
+    assert news.since(102) == frozenset("f")
+
+
 async def test_all_who_wait_are_woken() -> None:
     """One change, a hundred who wait."""
     news = FleetNews()

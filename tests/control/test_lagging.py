@@ -90,3 +90,17 @@ async def test_what_was_before_the_start_counts_from_the_start() -> None:
     second.tick(7)
     await says(second, "r1", 0)
     assert second.plane.lagging().behind_seconds == {("router", "r1"): 7.0}
+
+
+async def test_nobody_lags_more_while_the_store_is_away() -> None:
+    """What consumers apply meanwhile cannot be read: the time of the outage is not held against them."""
+    site = await site_of(FLEET, [pool()])
+    await site.drain("a", reason="x")
+    await acknowledged()
+    site.tick(5)
+    await says(site, "r1", 0)
+    await site.hear()
+    site.store.reads_fail = True
+    await site.beat()
+    site.tick(600)
+    assert site.plane.lagging().behind_seconds == {("router", "r1"): 5.0}

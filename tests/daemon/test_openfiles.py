@@ -5,6 +5,9 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
+import pytest
+
+from dnsd.openfiles import room_for
 from tests.support.limits import limited
 from tests.support.servers import serving
 
@@ -16,3 +19,10 @@ def test_the_server_and_its_workers_take_what_they_may(tmp_path: Path) -> None:
         found = [resource.prlimit(process.pid, resource.RLIMIT_NOFILE) for process in server.family()]
     assert len(found) > 1
     assert set(found) == {(hard, hard)}
+
+
+@pytest.mark.parametrize(("limit", "room"), [(1024, 512), (8193, 4096), (resource.RLIM_INFINITY, 4096)])
+def test_no_single_thing_takes_more_than_half_of_them(limit: int, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the limit is low, connections that wait leave some to all else."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert room_for(4096) == room

@@ -21,9 +21,13 @@ from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.sending import send_json
 from dnsd.adapters.shell import HttpAdapter, plain_error
 from dnsd.config.settings import ConsulSettings
+from dnsd.openfiles import room_for
 
 # Open at once: each client that waits has one, which costs some 12 KiB. Unit: connections.
 MAX_CONNECTIONS = 4096
+
+# Longer answers are not laid out for people: that takes a while, in which nothing else would get its turn. Unit: bytes.
+MAX_PRETTY_SIZE = 64 * 1024
 
 STATES = ("any", "passing", "warning", "critical")
 
@@ -69,7 +73,7 @@ class ConsulAdapter:
                 *(("GET", path, handler) for path, handler in plain),
                 ("*", "/{rest:.*}", self._other),
             ],
-            max_connections=MAX_CONNECTIONS,
+            max_connections=room_for(MAX_CONNECTIONS),
         )
 
     async def run(self) -> None:
@@ -99,7 +103,9 @@ class ConsulAdapter:
             wait_seconds=query.wait_seconds * (1 + random.random() * JITTER_SHARE),
             is_there=lambda: request.transport is not None and not request.transport.is_closing(),
         )
-        body = json.dumps(json.loads(answer.body), indent=4).encode() if query.pretty else answer.body
+        body = answer.body
+        if query.pretty and len(body) <= MAX_PRETTY_SIZE:
+            body = json.dumps(json.loads(body), indent=4).encode()
         headers = {"X-Consul-Index": str(answer.index), **self._contact()}
         return await send_json(request, body, headers=headers)
 

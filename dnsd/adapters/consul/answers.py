@@ -12,18 +12,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dnsd.adapters.consul.calls import Call, make_answer
 from dnsd.adapters.consul.catalog import Catalog, Touched
+from dnsd.adapters.sending import SEND_SECONDS
+from dnsd.adapters.turns import Turns
+from dnsd.adapters.writing import written
 from dnsd.control.plane import ControlPlane
 
-# Changes within this time are told together, and a busy fleet leaves the control process its time: the pause is at
-# least so many times what the last round took. Units: seconds; rounds.
+# Changes within this time are told together, and a busy fleet leaves the control process its time: the pause is so many
+# times what the last round took, within bounds. Units: seconds; rounds; seconds.
 GATHER_SECONDS = 0.05
 PAUSE_ROUNDS = 4
+MAX_PAUSE_SECONDS = 5.0
 
 # Nodes that are looked at before others get their turn, and a fleet whose answers are written at once: less than 10 ms,
 # which a drain may have to wait. Unit: nodes.
@@ -33,15 +37,19 @@ NODES_AT_ONCE = 50
 ANSWERS_KEPT = 1024
 BYTES_KEPT = 32 * 1024 * 1024
 
+# The text of all answers that are kept or still being sent, some twenty lists of ten thousand nodes: while there is
+# more, nothing is made, until those who do not read theirs are cut off. Unit: bytes.
+BYTES_IN_ALL = 256 * 1024 * 1024
+
 # How often it is looked whether those who wait are still there. Unit: seconds.
 SWEEP_SECONDS = 1.0
 
 Waiting = dict[asyncio.Future[None], Callable[[], bool]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Answer:
-    """What a call is answered, and the index at which it came to be that."""
+    """What a call is answered, and the index at which it came to be that; there while somebody is being sent it."""
 
     body: bytes
     index: int
@@ -85,8 +93,12 @@ class Answers:
         self._used: dict[Call, Watched] = {}
         self._idle: dict[Call, Watched] = {}  # in the order of their last use
         self._held = 0  # bytes of all answers that are kept
+        self._alive = 0  # and of those beside them that somebody still has
+        self._let_go = asyncio.Event()
         self._seen: int | None = None  # up to which number of the news the catalog goes; None: it is empty
         self._catching_up = asyncio.Lock()
+        self._turn = asyncio.Lock()  # one answer is made at a time: threads are few, and others need them
+        self._turns = Turns()  # of those who are woken
         self._ending = False
 
     @property
@@ -121,10 +133,17 @@ class Answers:
             answer = await self._present(call, watched)
             if index != answer.index:
                 return answer
+            del answer  # who waits holds no text
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
                     while watched.index == index and is_there() and not self._ending:
-                        await _woken(watched, is_there)
+                        if watched.stale:
+                            # It became so while it was made: whoever follows the fleet has been here before us.
+                            await self._present(call, watched)
+                        else:
+                            await _woken(watched, is_there)
+            if not self._ending:
+                await self._turns.take()
             return await self._present(call, watched)
         finally:
             watched.users -= 1
@@ -145,21 +164,43 @@ class Answers:
 
     async def _make(self, call: Call, watched: Watched) -> Answer:
         try:
-            watched.stale = False
-            index = self._catalog.index
-            make = make_answer(self._catalog, call, datacenter=self._datacenter)
-            if len(self._catalog.known) <= NODES_AT_ONCE:
-                body = _written(make())
-            else:
-                # Of a large fleet it is megabytes of text, and drains must not wait for it.
-                body = await asyncio.to_thread(lambda: _written(make()))
-            digest = hashlib.sha256(body).digest()
-            if digest != watched.digest:
-                watched.digest, watched.index = digest, index
-                _wake(watched.waiting)
-            return self._keep(watched, Answer(body, watched.index))
+            async with self._turn:
+                await self._wait_for_room()
+                return self._keep(watched, await self._made(call, watched))
+        except BaseException:
+            watched.stale = True
+            raise
         finally:
             watched.making = None
+
+    async def _made(self, call: Call, watched: Watched) -> Answer:
+        watched.stale = False
+        index = self._catalog.index
+        make = make_answer(self._catalog, call, datacenter=self._datacenter)
+        if len(self._catalog.known) <= NODES_AT_ONCE:
+            body = written(make())
+        else:
+            # Of a large fleet it is megabytes of text, and drains must not wait for it.
+            body = await asyncio.to_thread(lambda: written(make()))
+        digest = hashlib.sha256(body).digest()
+        if digest != watched.digest:
+            watched.digest, watched.index = digest, index
+            _wake(watched.waiting)
+        answer = Answer(body, watched.index)
+        self._alive += len(body)
+        weakref.finalize(answer, self._forget_text, len(body)).atexit = False
+        return answer
+
+    async def _wait_for_room(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SEND_SECONDS):
+                while self._alive > BYTES_IN_ALL:
+                    self._let_go.clear()
+                    await self._let_go.wait()
+
+    def _forget_text(self, size: int) -> None:
+        self._alive -= size
+        self._let_go.set()
 
     def _keep(self, watched: Watched, answer: Answer) -> Answer:
         self._drop(watched)
@@ -186,17 +227,19 @@ class Answers:
     # --- following the fleet ------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, news = asyncio.get_running_loop(), self._plane.changed
         await self._catch_up()
+        heard = 0
         while True:
-            await self._plane.changed.after(self._seen or 0)
+            # By a number of its own: whoever asks may catch up meanwhile, and wakes nobody.
+            await news.after(heard)
             await asyncio.sleep(GATHER_SECONDS)
-            began = loop.time()
+            began, heard = loop.time(), news.number
             await self._catch_up()
             for call, watched in list(self._used.items()):
                 if watched.waiting and watched.stale:
                     await self._present(call, watched)
-            await asyncio.sleep(PAUSE_ROUNDS * (loop.time() - began))
+            await asyncio.sleep(min(PAUSE_ROUNDS * (loop.time() - began), MAX_PAUSE_SECONDS))
 
     async def _catch_up(self) -> None:
         """Bring the catalog to what is published."""
@@ -215,7 +258,7 @@ class Answers:
             self._seen = number
 
     def _note(self, touched: Touched) -> None:
-        if touched.nodes:
+        if touched.folded:
             for call, watched in (*self._used.items(), *self._idle.items()):
                 watched.stale = watched.stale or call.concerned(touched)
 
@@ -240,7 +283,3 @@ def _wake(futures: Iterable[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)
-
-
-def _written(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()

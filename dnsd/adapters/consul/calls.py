@@ -14,6 +14,8 @@ from dnsd.adapters.consul.entries import Check, ServiceEntry
 
 Json = dict[str, Any]
 
+Instance = tuple[Kept, Stamped[ServiceEntry]]
+
 # What a check is of: the node as it is kept, and one of its services; None: the node itself.
 Of = tuple[Kept, Stamped[ServiceEntry] | None]
 
@@ -39,7 +41,7 @@ class Call:
         if self.kind in OF_SERVICE:
             return self.name in touched.roles
         if self.kind in OF_NODE:
-            return any(each.lower() == self.name.lower() for each in touched.nodes)
+            return self.name.lower() in touched.folded
         return True
 
 
@@ -48,47 +50,60 @@ def make_answer(catalog: Catalog, call: Call, *, datacenter: str) -> Callable[[]
 
     Args:
         datacenter: ours.
+
+    Returns:
+        Of a list, what yields its items one by one.
     """
     return KINDS[call.kind](catalog, call, datacenter)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
+#
+# The catalog changes under whoever reads it in a thread, so that each takes its rows first; they themselves never do.
 
 
 def _of_service(catalog: Catalog, call: Call, datacenter: str) -> Callable[[], Any]:
-    rows = [row for row in _instances(catalog, call) if not call.passing or _passes(*row)]
-    return lambda: [_instance(kept, service, datacenter) for kept, service in rows]
+    rows = list(catalog.instances(call.name))
+    return lambda: (_instance(*row, datacenter) for row in _wanted(rows, call) if not call.passing or _passes(*row))
 
 
 def _catalog_service(catalog: Catalog, call: Call, datacenter: str) -> Callable[[], Any]:
-    rows = list(_instances(catalog, call))
-    return lambda: [_catalog_instance(kept, service, datacenter) for kept, service in rows]
+    rows = list(catalog.instances(call.name))
+    return lambda: (_catalog_instance(*row, datacenter) for row in _wanted(rows, call))
 
 
 def _checks_of_service(catalog: Catalog, call: Call, _: str) -> Callable[[], Any]:
-    rows: list[Of] = list(_instances(catalog, call))
-    return lambda: [_check(of, check) for of in rows for check in _checks_of(of)]
+    rows = list(catalog.instances(call.name))
+    return lambda: (_check(of, check) for of in _wanted(rows, call) for check in _checks_of(of))
 
 
 def _checks_of_node(catalog: Catalog, call: Call, _: str) -> Callable[[], Any]:
     kept = catalog.node(call.name)
     rows = [] if kept is None else list(_of_node(kept))
-    return lambda: [_check(of, check) for of in rows for check in _checks_of(of)]
+    return lambda: (_check(of, check) for of in rows for check in _checks_of(of))
 
 
 def _checks_in_state(catalog: Catalog, call: Call, _: str) -> Callable[[], Any]:
-    rows = [of for kept in catalog.nodes() if _has_meta(kept, call) for of in _of_node(kept)]
+    nodes = list(catalog.nodes())
     states = {"any": ("passing", "critical")}.get(call.name, (call.name,))
-    return lambda: [_check(of, check) for of in rows for check in _checks_of(of) if check.status in states]
+    return lambda: (
+        _check(of, check)
+        for kept in nodes
+        if _has_meta(kept, call)
+        for of in _of_node(kept)
+        for check in _checks_of(of)
+        if check.status in states
+    )
 
 
 def _services(catalog: Catalog, call: Call, _: str) -> Callable[[], Any]:
-    rows = {role: [each for each in catalog.instances(role) if _has_meta(each[0], call)] for role in catalog.roles()}
+    rows = {role: list(catalog.instances(role)) for role in catalog.roles()}
 
     def made() -> Json:
+        found = {role: list(_wanted(instances, call)) for role, instances in rows.items()}
         return {
             role: sorted({tag for _, service in instances for tag in service.thing.tags})
-            for role, instances in rows.items()
+            for role, instances in found.items()
             if instances
         }
 
@@ -96,8 +111,8 @@ def _services(catalog: Catalog, call: Call, _: str) -> Callable[[], Any]:
 
 
 def _nodes(catalog: Catalog, call: Call, datacenter: str) -> Callable[[], Any]:
-    rows = [kept for kept in catalog.nodes() if _has_meta(kept, call)]
-    return lambda: [_node(kept, datacenter) for kept in rows]
+    nodes = list(catalog.nodes())
+    return lambda: (_node(kept, datacenter) for kept in nodes if _has_meta(kept, call))
 
 
 def _node_with_services(catalog: Catalog, call: Call, datacenter: str) -> Callable[[], Any]:
@@ -125,10 +140,10 @@ OF_SERVICE = ("health/service", "health/checks", "catalog/service")
 OF_NODE = ("health/node", "catalog/node")
 
 
-def _instances(catalog: Catalog, call: Call) -> Iterator[tuple[Kept, Stamped[ServiceEntry]]]:
-    for kept, service in catalog.instances(call.name):
-        if _has_meta(kept, call) and set(call.tags) <= set(service.thing.tags):
-            yield kept, service
+def _wanted(rows: Iterable[Instance], call: Call) -> Iterator[Instance]:
+    """Yield the instances that have what a call asks for."""
+    tags = frozenset(call.tags)
+    return (row for row in rows if _has_meta(row[0], call) and tags.issubset(row[1].thing.tags))
 
 
 def _has_meta(kept: Kept, call: Call) -> bool:

@@ -46,11 +46,11 @@ class Touched:
     """What a step has changed.
 
     Args:
-        nodes: ids.
+        folded: the nodes' ids, without regard to case.
         roles: those of which an instance looks different, has come or gone.
     """
 
-    nodes: set[str] = field(default_factory=set)
+    folded: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
 
 
@@ -73,13 +73,14 @@ class Catalog:
 
     def take(self, keys: Collection[str]) -> Touched:
         """Look at nodes again, whether they are there or not, and say what looks different."""
-        fleet, now = self._plane.publisher.fleet, self._plane.clock()
+        fleet = self._plane.publisher.fleet
+        now = max(self._plane.clock(), fleet.stepped_at)  # a clock that is set back a little undoes no step
         touched, index = Touched(), max(self.index + 1, int(now * 1000))
         for key in keys:
             before, entry = self._nodes.get(key), entry_of(fleet, key, now=now)
             if entry != (None if before is None else before.entry):
                 self._put(key, before, entry, index, touched)
-        if touched.nodes:
+        if touched.folded:
             self.index = index
         return touched
 
@@ -97,7 +98,7 @@ class Catalog:
         # What is said of a node stands in the answers about each of its services as well.
         whole = before is None or kept is None or before.node is not kept.node or before.checks is not kept.checks
         roles = had.keys() | has.keys()
-        touched.nodes.add(key)
+        touched.folded.add(key.lower())
         touched.roles |= roles if whole else {role for role in roles if had.get(role) is not has.get(role)}
         self._index(key, had.keys(), has.keys(), there=kept is not None)
         if kept is None:

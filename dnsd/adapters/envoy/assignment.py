@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dnsd.adapters.groups import Group
+from dnsd.adapters.groups import Group, Opening
 from dnsd.adapters.members import RoleMember
 from dnsd.model.drain import RAMP_STEPS, Mode
 from dnsd.model.node import Node
@@ -94,63 +94,75 @@ def _addresses_of(node: Node, port: int) -> Mapping[str, object]:
     return {"address": first, "additional_addresses": [{"address": each} for each in others]}
 
 
+@dataclass(frozen=True, slots=True)
 class Assignment:
-    """A group's endpoints, as of the last `renew`.
+    """A group's endpoints.
 
     Args:
-        ports: by role, for nodes that have none of their own.
-
-    Attributes:
+        endpoints: by node; None: the node has a port, and nothing is to be sent to it.
         portless: ids of members that are left out because nobody says at which port they are reached.
+        written: the JSON of its localities.
         version: stands for the content: equal for equal content, also after a restart and on another server.
     """
 
-    def __init__(self, group: Group, ports: Mapping[str, int]) -> None:
-        self.group = group
-        self.portless: list[str] = []
-        self.version = ""
-        self._ports = ports
-        self._endpoints: dict[str, Endpoint | None] = {}
-        self._written = ""
-        self._number: int | None = None
+    endpoints: Mapping[str, Endpoint | None]
+    portless: tuple[str, ...]
+    written: bytes
+    version: str
 
-    def renew(self) -> None:
-        """Bring it to the group as it is now; nothing is written where that has not changed."""
-        if self._number != self.group.number:
-            self._written = self._localities()
-            self.version = hashlib.sha256(self._written.encode()).hexdigest()[:VERSION_DIGITS]
-            self._number = self.group.number
-
-    def resource(self, cluster_name: str) -> str:
-        """Return it in JSON, as a response has it.
+    def resource(self, cluster_name: str) -> tuple[bytes, ...]:
+        """Return it in JSON, as a response has it, in parts: the large one is the same for all who ask.
 
         Args:
             cluster_name: as it was asked for: Envoy takes no other.
         """
-        return f'{{"@type":"{ASSIGNMENT_TYPE}","cluster_name":{_json(cluster_name)},"endpoints":{self._written}}}'
+        head = f'{{"@type":"{ASSIGNMENT_TYPE}","cluster_name":{_json(cluster_name)},"endpoints":'
+        return head.encode(), self.written, b"}"
 
-    def _localities(self) -> str:
-        by_locality: dict[_Locality, list[Endpoint]] = {}
-        for endpoint in _each_socket_once(self._renewed()):
-            by_locality.setdefault(endpoint.locality, []).append(endpoint)
-        return "[" + ",".join(_locality_text(key, by_locality[key]) for key in sorted(by_locality)) + "]"
 
-    def _renewed(self) -> Iterable[Endpoint]:
-        """Return the endpoints in the order of their nodes; those of members that are as before are kept."""
-        group, before = self.group, self._endpoints
-        self._endpoints, self.portless = {}, []
-        for key in sorted(group.members):
-            member, is_open = group.members[key], key in group.open
-            port = group.port_of(member.node) or self._ports.get(group.role)
-            endpoint = before.get(key)
-            if port is None:
-                if member.node.weight:
-                    self.portless.append(key)
-                continue
-            if endpoint is None or not _made_from(endpoint, member, is_open, port):
-                endpoint = endpoint_of(member, port=port, is_open=is_open)
-            self._endpoints[key] = endpoint
-        return [each for each in self._endpoints.values() if each is not None]
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What an assignment is made of; nothing of it changes meanwhile.
+
+    Args:
+        ports: by role, for nodes that have none of their own.
+    """
+
+    group: Group
+    members: Mapping[str, RoleMember]
+    opening: Opening
+    ports: Mapping[str, int]
+
+
+def assignment_of(source: Members, before: Mapping[str, Endpoint | None]) -> Assignment:
+    """Return the assignment of members, in any thread.
+
+    Args:
+        before: endpoints of the one before: those of members that are as they were are kept.
+    """
+    endpoints: dict[str, Endpoint | None] = {}
+    portless = []
+    for key in sorted(source.members):
+        member = source.members[key]
+        is_open = source.opening.has(member)
+        port = source.group.port_of(member.node) or source.ports.get(source.group.role)
+        endpoint = before.get(key)
+        if port is None:
+            if member.node.weight:
+                portless.append(key)
+            continue
+        if endpoint is None or not _made_from(endpoint, member, is_open, port):
+            endpoint = endpoint_of(member, port=port, is_open=is_open)
+        endpoints[key] = endpoint
+    written = _localities(each for each in endpoints.values() if each is not None).encode()
+    return Assignment(endpoints, tuple(portless), written, hashlib.sha256(written).hexdigest()[:VERSION_DIGITS])
+
+
+def _localities(endpoints: Iterable[Endpoint]) -> str:
+    by_locality: dict[_Locality, list[Endpoint]] = {}
+    for endpoint in _each_socket_once(endpoints):
+        by_locality.setdefault(endpoint.locality, []).append(endpoint)
+    return "[" + ",".join(_locality_text(key, by_locality[key]) for key in sorted(by_locality)) + "]"
 
 
 def _made_from(endpoint: Endpoint, member: RoleMember, is_open: bool, port: int) -> bool:

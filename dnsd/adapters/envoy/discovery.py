@@ -1,18 +1,21 @@
 """Envoy's DiscoveryRequest and DiscoveryResponse in JSON: what is asked for, and what is answered.
 
-It is pure: no socket, no clock, no HTTP.
+It knows no socket and no HTTP.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dnsd.adapters.envoy.assignment import ASSIGNMENT_TYPE, VERSION_DIGITS, Assignment
-from dnsd.adapters.groups import Group, Groups
+from dnsd.adapters.envoy.following import Followed, Shared
+from dnsd.adapters.groups import Groups
+from dnsd.control.plane import ControlPlane
+from dnsd.core.fleet import Fleet
 
 
 class MalformedRequestError(Exception):
@@ -39,15 +42,15 @@ class Response:
     """What it is answered.
 
     Args:
-        body: JSON; None: what it has is what there is.
+        body: JSON, in parts; None: what it has is what there is.
         unknown: names that no role and no pool has.
         portless: by name, the nodes that are left out for want of a port.
     """
 
     version: str
-    body: str | None
+    body: tuple[bytes, ...] | None
     unknown: tuple[str, ...]
-    portless: Mapping[str, list[str]]
+    portless: Mapping[str, tuple[str, ...]]
 
 
 def read_request(body: bytes) -> Request:
@@ -89,38 +92,53 @@ class Discovery:
         ports: by role, for nodes that have none of their own.
     """
 
-    def __init__(self, groups: Groups, ports: Mapping[str, int]) -> None:
-        self._groups = groups
+    def __init__(self, plane: ControlPlane, ports: Mapping[str, int]) -> None:
+        self._plane = plane
+        self._groups = Groups(plane)
         self._ports = ports
-        self._assignments: dict[str, Assignment] = {}  # by role or owner
+        self._shared = Shared()
+        self._fleet: Fleet | None = None
+        self._followed: dict[str, Followed] = {}  # by the group's name
 
-    def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Return the answer to a request."""
+        self._forget()
         digest = hashlib.sha256()
         found: list[tuple[str, Assignment]] = []
         unknown: list[str] = []
-        portless: dict[str, list[str]] = {}
         for name in request.names:
-            group = self._groups.get(name)
-            if group is None:
+            assignment = await self._assignment(name)
+            if assignment is None:
                 unknown.append(name)
                 continue
-            assignment = self._assignment(group)
-            assignment.renew()
             found.append((name, assignment))
             digest.update(f"{len(name)}:{name}:{assignment.version};".encode())
-            if assignment.portless:
-                portless[name] = assignment.portless
         version = digest.hexdigest()[:VERSION_DIGITS]
-        body = None
-        if version != request.version:
-            resources = ",".join(assignment.resource(name) for name, assignment in found)
-            body = f'{{"version_info":"{version}","resources":[{resources}],"type_url":"{ASSIGNMENT_TYPE}"}}'
+        body = None if version == request.version else tuple(_body(version, found))
+        portless = {name: assignment.portless for name, assignment in found if assignment.portless}
         return Response(version, body, tuple(unknown), portless)
 
-    def _assignment(self, group: Group) -> Assignment:
-        key = group.owner or group.role
-        known = self._assignments.get(key)
-        if known is None or known.group is not group:
-            known = self._assignments[key] = Assignment(group, self._ports)
-        return known
+    async def _assignment(self, name: str) -> Assignment | None:
+        group = self._groups.find(name)
+        if group is None:
+            return None
+        followed = self._followed.get(group.name)
+        if followed is None:
+            followed = Followed(self._plane, self._groups, group.name, ports=self._ports, shared=self._shared)
+            self._followed[group.name] = followed
+        return await followed.renewed()
+
+    def _forget(self) -> None:
+        """Let go of groups that a reload has taken away."""
+        if self._fleet is not self._plane.publisher.fleet:
+            self._fleet = self._plane.publisher.fleet
+            self._followed = {name: each for name, each in self._followed.items() if self._groups.find(name)}
+
+
+def _body(version: str, found: Iterable[tuple[str, Assignment]]) -> Iterator[bytes]:
+    yield f'{{"version_info":"{version}","resources":['.encode()
+    for place, (name, assignment) in enumerate(found):
+        if place:
+            yield b","
+        yield from assignment.resource(name)
+    yield f'],"type_url":"{ASSIGNMENT_TYPE}"}}'.encode()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dnsd.adapters.groups import Group, Groups
+from dnsd.adapters.groups import Group, Groups, Opening
 from dnsd.adapters.members import RoleMember
 from dnsd.core.fleet import Fleet
+from dnsd.core.selection import Tier
 from dnsd.model.drain import Mode
 
 # The line that names a server: the longest name of a pool and the longest id, with room. Unit: bytes.
@@ -20,6 +21,8 @@ MAX_LINE = 512
 
 # What is shown behind the `#`; HAProxy keeps one such text for each server. Unit: characters.
 MAX_COMMENT = 160
+
+_SHUT = Opening(Tier.SERVING)
 
 _UNSHOWN = re.compile(r"[^\x20-\x7e]+")
 
@@ -43,8 +46,10 @@ class Answer:
 MALFORMED = Answer(b"malformed-request\n", "malformed", 'a line is to be "role/node" or "pool/node"')
 
 
-def answer(request: bytes, groups: Groups, fleet: Fleet) -> Answer:
-    """Return what to say of the server that a line names.
+def answer(request: bytes, groups: Groups, fleet: Fleet) -> Answer | None:
+    """Return what to say of the server that a line names: in no more time where the fleet is large.
+
+    None: it is not known yet; ask again when others had their turn.
 
     Args:
         request: the line, with or without its end.
@@ -57,20 +62,27 @@ def answer(request: bytes, groups: Groups, fleet: Fleet) -> Answer:
     name, slash, node = text.rpartition("/")
     if not (name and slash and node) or not text.isprintable() or " " in text or "/" in name:
         return MALFORMED
-    group = groups.get(name)
+    group = groups.find(name)
     if group is None:
         return Answer(b"unknown-group\n", "unknown", f"there is no role or pool {name!r}")
-    member = group.members.get(node) or group.members.get(fleet.twin_of(node) or "")
+    now = groups.now
+    member = group.member(fleet, node, now=now) or group.member(fleet, fleet.twin_of(node) or "", now=now)
     if member is None:
         return Answer(b"unknown-node\n", "unknown", f"there is no node {node!r} in {name!r}")
-    return Answer(_line(*words_of(member, group)), "ok")
+    opening = groups.opening_of(group) if group.may_open(member) else _SHUT
+    if opening is None:
+        return None
+    return Answer(_line(*words_of(member, group, is_open=opening.has(member))), "ok")
 
 
-def words_of(member: RoleMember, group: Group) -> tuple[str, str]:
-    """Return the words about a member, and the comment; empty: none."""
+def words_of(member: RoleMember, group: Group, *, is_open: bool) -> tuple[str, str]:
+    """Return the words about a member, and the comment; empty: none.
+
+    Args:
+        is_open: it may get new work although it does not serve.
+    """
     if member.mode is Mode.MAINTENANCE:
         return "maint", _drained(member)
-    is_open = member.node.id in group.open
     if member.mode is Mode.DRAINING and not is_open:
         # Whoever comes back by a cookie is sent to a draining server that is up, and not to one that is down.
         return f"drain {'up' if member.health.serves else 'down'}", _drained(member)
@@ -80,7 +92,7 @@ def words_of(member: RoleMember, group: Group) -> tuple[str, str]:
         why = _drained(member) if member.drains else _health(member)
         return (
             f"ready up {_percent(member)}%",
-            f"nobody serves in {group.owner or group.role}, so whoever may does: {why}",
+            f"nobody serves in {group.name}, so whoever may does: {why}",
         )
     return f"ready up {_percent(member)}%", ""
 

@@ -12,7 +12,7 @@ from typing import cast
 from dnsd.adapters.access import is_allowed
 from dnsd.adapters.context import AdapterContext, log
 from dnsd.adapters.groups import Groups
-from dnsd.adapters.haproxy.answering import MALFORMED, MAX_LINE, answer
+from dnsd.adapters.haproxy.answering import MALFORMED, MAX_LINE, Answer, answer
 from dnsd.config.settings import AdapterSettings
 from dnsd.errors import StartError
 
@@ -46,6 +46,7 @@ class AgentCheck:
         self.max_connections = max_connections
         self.open: set[AgentConnection] = set()
         self.groups = Groups(context.plane)
+        self._waiting: list[AgentConnection] = []
 
     async def run(self) -> None:
         """See `Adapter.run`."""
@@ -63,11 +64,27 @@ class AgentCheck:
         try:
             host, port = server.sockets[0].getsockname()[:2]
             self.context.listening(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-            await server.serve_forever()
+            await asyncio.Event().wait()
         finally:
             server.close()
             for connection in list(self.open):
                 connection.abort()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether somebody waits for something that takes several turns to find out."""
+        return bool(self._waiting)
+
+    def wait(self, connection: AgentConnection) -> None:
+        """Have a connection answered when others had their turn; all that wait have one in common."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        self._waiting.append(connection)
+
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.answer()
 
 
 class AgentConnection(asyncio.Protocol):
@@ -78,6 +95,7 @@ class AgentConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._received = b""
+        self._line: bytes | None = None  # what is asked, once it is there
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,20 +120,20 @@ class AgentConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Collect the line, and answer it when it is there."""
-        if self._answered:
+        if self._line is not None:
             return  # one line is all that a check sends
         self._received += data
         line, end, _ = self._received.partition(b"\n")
-        if len(line) > MAX_LINE:
-            self._answer(None)
-        elif end:
-            self._answer(line)
+        if end or len(line) > MAX_LINE:
+            self._line = line
+            self.answer()
 
     def eof_received(self) -> bool:
         """Take what is there for the line: some clients end it by ending."""
-        if self._received and not self._answered:
-            self._answer(self._received)
-        return False
+        if self._received and self._line is None:
+            self._line = self._received
+            self.answer()
+        return self._line is not None  # it is closed behind the answer
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -128,23 +146,33 @@ class AgentConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _answer(self, line: bytes | None) -> None:
-        """Answer a line; None: one that is too long."""
-        self._answered = True
-        context = self._adapter.context
+    def answer(self) -> None:
+        """Answer the line, or wait until that can be done."""
+        adapter, context, transport = self._adapter, self._adapter.context, self._transport
+        if self._line is None or transport is None or transport.is_closing():
+            return
         try:
-            found = MALFORMED if line is None else answer(line, self._adapter.groups, context.plane.publisher.fleet)
+            found = None if adapter.is_waiting else self._found(self._line)
         except Exception:  # noqa: BLE001 - the last resort; the log has it, and HAProxy changes nothing
             log.exception("%s: a fault of ours", context.name)
             context.count("failed")
+            self._answered = True
             self.abort()
             return
+        if found is None:
+            adapter.wait(self)
+            return
+        self._answered = True
         context.count(found.result)
         if found.complaint:
             context.complaints.say(found.result, found.complaint)
-        if self._transport is not None:
-            self._transport.write(found.line)
-            self._transport.close()
+        transport.write(found.line)
+        transport.close()
+
+    def _found(self, line: bytes) -> Answer | None:
+        if len(line) > MAX_LINE:
+            return MALFORMED
+        return answer(line, self._adapter.groups, self._adapter.context.plane.publisher.fleet)
 
     def _too_late(self) -> None:
         if not self._answered:

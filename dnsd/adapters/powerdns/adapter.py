@@ -12,7 +12,8 @@ from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.powerdns.calls import MalformedCall, from_http, no_result, written
 from dnsd.adapters.powerdns.methods import Backend
 from dnsd.adapters.powerdns.unixsocket import listening
-from dnsd.adapters.shell import HttpAdapter
+from dnsd.adapters.sending import send_json
+from dnsd.adapters.shell import HttpAdapter, read_body
 from dnsd.config.settings import PowerDnsSettings
 
 _JSON = "application/json"
@@ -49,10 +50,10 @@ class PowerDnsAdapter:
                 await HttpAdapter(self._context, [("*", "/{call:.*}", self._handle)], error=_error).run()
             await asyncio.Event().wait()
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.raw_path == "/" and request.method != "POST":
             raise web.HTTPNotFound
-        body = await request.read()
+        body = await read_body(request)
         content_type = request.content_type if request.body_exists else ""
         try:
             call = from_http(request.raw_path, request.headers, content_type=content_type, body=body)
@@ -60,7 +61,7 @@ class PowerDnsAdapter:
         except MalformedCall as error:
             self._context.complaints.say("malformed", str(error))
             return _error(web.HTTPBadRequest.status_code, str(error))
-        return web.Response(body=written(reply), content_type=_JSON)
+        return await send_json(request, written(reply))
 
 
 def _error(status: int, text: str) -> web.Response:

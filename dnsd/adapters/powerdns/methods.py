@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import dns.exception
@@ -32,12 +32,15 @@ from dnsd.core.fleet import Fleet
 from dnsd.core.names import from_text, to_text
 from dnsd.core.records import Zone
 
-# A zone of more names is not listed. Over a unix socket, pdns_server takes a time that grows with the square of what it
-# reads, and gives up after two seconds; and all else would wait here meanwhile. Unit: names.
-MAX_LISTED_NAMES = 4_000
+# A zone of more is not listed. Over a unix socket, pdns_server takes a time that grows with the square of what it
+# reads, and gives up after two seconds; and all else would wait here meanwhile. Units: names, records.
+MAX_LISTED_NAMES, MAX_LISTED_RECORDS = 4_000, 10_000
 
 # What a search looks at, and what it finds at most. Unit: names, records.
-MAX_SEARCHED_NAMES, MAX_FOUND = 10_000, 1_000
+MAX_SEARCHED_NAMES, MAX_FOUND = 4_000, 1_000
+
+# Of what a search looks for; the longest name has 1,004 in a master file's form. Unit: characters.
+MAX_PATTERN_SIZE = 1_024
 
 _TYPES_KEPT = 256  # of rdtype names; more than there are in use
 
@@ -179,11 +182,18 @@ def _list(view: View, parameters: Parameters) -> object:
     names = list(islice(owners_of(view, zone), MAX_LISTED_NAMES + 1))
     if len(names) > MAX_LISTED_NAMES:
         return _No(f"a zone of more than {MAX_LISTED_NAMES} names is not listed")
-    return [_record(each) for name in names for each in records_at(view, zone, name)]
+    records = chain.from_iterable(records_at(view, zone, name) for name in names)
+    found = [_record(each) for each in islice(records, MAX_LISTED_RECORDS + 1)]
+    if len(found) > MAX_LISTED_RECORDS:
+        return _No(f"a zone of more than {MAX_LISTED_RECORDS} records is not listed")
+    return found
 
 
 def _search_records(view: View, parameters: Parameters) -> object:
-    fits = matching(_text(parameters, "pattern"))
+    pattern = _text(parameters, "pattern")
+    if len(pattern) > MAX_PATTERN_SIZE:
+        raise MalformedCall(f"a pattern has at most {MAX_PATTERN_SIZE} characters")
+    fits = matching(pattern)
     most = min(max(0, _number(parameters, "maxResults", MAX_FOUND)), MAX_FOUND)
     names = islice(all_owners(view), MAX_SEARCHED_NAMES)
     return [_record(each) for each in islice(_found(view, names, fits), most)]

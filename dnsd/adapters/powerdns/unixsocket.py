@@ -1,4 +1,4 @@
-"""A unix socket on which calls come line by line: its file, its connections, and how much each may take.
+"""A unix socket on which calls come line by line: its connections, and how much each may take.
 
 A call is answered at once, so that a connection needs no task. It knows no method.
 
@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import cast
 
 from dnsd.adapters.context import AdapterContext, log
 from dnsd.adapters.powerdns.calls import Call, MalformedCall, from_json, no_answer, no_result, written
+from dnsd.adapters.powerdns.socketfile import bound
 from dnsd.config.settings import PowerDnsSettings
-from dnsd.errors import StartError
-
-# Who may connect: dnsd's user and group.
-SOCKET_MODE = 0o660
 
 # A call is a name and a few words. Unit: bytes.
 MAX_LINE_SIZE = 16 * 1024
@@ -51,69 +45,20 @@ async def listening(path: Path, context: Context, answer: Answer) -> AsyncIterat
         answer: answers a call.
 
     Raises:
-        StartError: there is a file that is no dead server's socket, or none can be made.
+        StartError: see `bound`.
     """
-    sock = _bound(path)
-    made = os.lstat(path)
     connections: dict[_Connection, None] = {}  # the one that is idle longest first
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(
-        lambda: _Connection(context, answer, connections), sock=sock, backlog=_BACKLOG
-    )
-    try:
-        yield
-    finally:
-        server.close()
-        for connection in list(connections):
-            connection.close()
-        _remove(path, made)
-
-
-def _bound(path: Path) -> socket.socket:
-    """Return a socket that is bound and does not listen yet: nobody connects before the mode is set."""
-    _clear(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.bind(str(path))
-        path.chmod(SOCKET_MODE)
-    except OSError as error:
-        sock.close()
-        raise _cannot(path, error) from None
-    return sock
-
-
-def _clear(path: Path) -> None:
-    """Remove the socket of a server that is dead, and of no other."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise StartError(f"powerdns cannot listen on {path}: there is a file that is no socket")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            probe.connect(str(path))
-    except FileNotFoundError:
-        return
-    except ConnectionRefusedError:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        return
-    except BlockingIOError:  # alive, with a full queue
-        pass
-    except OSError as error:
-        raise _cannot(path, error) from None
-    raise StartError(f"powerdns cannot listen on {path}: another server does")
-
-
-def _remove(path: Path, made: os.stat_result) -> None:
-    """Remove the file of a socket, where it still is that one."""
-    with contextlib.suppress(FileNotFoundError):
-        now = path.lstat()
-        if (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino):
-            path.unlink()
-
-
-def _cannot(path: Path, error: OSError) -> StartError:
-    return StartError(f"powerdns cannot listen on {path}: {error.strerror or error}")
+    with bound(path) as sock:
+        server = await loop.create_unix_server(
+            lambda: _Connection(context, answer, connections), sock=sock, backlog=_BACKLOG
+        )
+        try:
+            yield
+        finally:
+            server.close()
+            for connection in list(connections):
+                connection.close()
 
 
 class _Connection(asyncio.Protocol):

@@ -7,8 +7,9 @@ role that is misspelt, gets an error and never an empty list.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
+from collections.abc import Iterator
+from itertools import product
 
 from aiohttp import web
 
@@ -17,10 +18,11 @@ from dnsd.adapters.members import member_of
 from dnsd.adapters.prometheus.targets import TargetGroup, target_group
 from dnsd.adapters.sending import send_json
 from dnsd.adapters.shell import HttpAdapter
+from dnsd.adapters.writing import written
 from dnsd.config.settings import PrometheusSettings
 from dnsd.model.node import MAX_PORT
 
-# Nodes that are rendered before others get their turn: a drain must not wait for a large fleet's list. Unit: nodes.
+# Nodes that are looked at before others get their turn: a drain must not wait for a large fleet's list. Unit: nodes.
 NODES_AT_ONCE = 200
 
 PARAMETERS = ("role", "port", "family")
@@ -36,6 +38,7 @@ class PrometheusAdapter:
 
     def __init__(self, context: AdapterContext[PrometheusSettings]) -> None:
         self._context = context
+        self._turn = asyncio.Lock()  # of those who ask at once: all of their lists together would hold drains up
         self._http = HttpAdapter(context, [("GET", "/targets", self._targets)])
 
     async def run(self) -> None:
@@ -47,6 +50,11 @@ class PrometheusAdapter:
             roles, port, version = self._asked(request)
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
+        async with self._turn:
+            body = await self._written(roles, port, version)
+        return await send_json(request, body)
+
+    async def _written(self, roles: tuple[str, ...], port: int | None, version: int | None) -> bytes:
         groups: list[TargetGroup] = []
         for place, (role, node) in enumerate(self._places(roles)):
             if place % NODES_AT_ONCE == NODES_AT_ONCE - 1:
@@ -55,8 +63,7 @@ class PrometheusAdapter:
             if group is not None:
                 groups.append(group)
         # A thread: a large fleet's list is megabytes of text.
-        body = await asyncio.to_thread(lambda: json.dumps(groups).encode())
-        return await send_json(request, body)
+        return await asyncio.to_thread(written, iter(groups))
 
     def _asked(self, request: web.Request) -> tuple[tuple[str, ...], int | None, int | None]:
         """Return the roles, the port and the IP version that are asked for.
@@ -81,15 +88,14 @@ class PrometheusAdapter:
         version = None if family is None else VERSIONS[family]
         return roles or known, None if port is None else int(port), version
 
-    def _places(self, roles: tuple[str, ...]) -> list[tuple[str, str]]:
-        nodes = self._context.plane.publisher.fleet.nodes
-        return [(role, key) for role in roles for key in sorted(nodes) if role in nodes[key].roles]
+    def _places(self, roles: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        return product(roles, sorted(self._context.plane.publisher.fleet.nodes))
 
     def _group(self, role: str, node: str, port: int | None, version: int | None) -> TargetGroup | None:
         plane = self._context.plane
         member = member_of(plane.publisher.fleet, role, node, now=plane.clock())
         if member is None:
-            return None  # it has gone since the list began
+            return None  # it has not this role, or has gone since the list began
         if port is None:
             port = self._context.settings.port if member.port is None else member.port
         return target_group(member, port=port, version=version)

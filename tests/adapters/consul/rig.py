@@ -14,6 +14,7 @@ import aiohttp
 from dnsd.adapters.consul.adapter import ConsulAdapter
 from dnsd.adapters.context import AdapterContext
 from dnsd.config.settings import ConsulSettings, Endpoint
+from tests.adapters.running import running
 from tests.control.rig import Site, until
 from tests.support.servers import free_port
 
@@ -37,14 +38,14 @@ class Told:
         return [each["Node"]["Node"] for each in self.body]
 
 
+@dataclass
 class Client:
     """Asks an adapter."""
 
-    def __init__(self, adapter: ConsulAdapter, context: AdapterContext[ConsulSettings], url: str) -> None:
-        self.adapter = adapter
-        self.context = context
-        self.url = url
-        self.session = aiohttp.ClientSession()
+    adapter: ConsulAdapter
+    context: AdapterContext[ConsulSettings]
+    url: str
+    session: aiohttp.ClientSession
 
     async def ask(self, path: str, *, method: str = "GET") -> Told:
         async with self.session.request(method, f"{self.url}/{path}") as response:
@@ -71,12 +72,5 @@ async def consul(site: Site, *, datacenter: str = "dc1") -> AsyncIterator[Client
     )
     context = AdapterContext(site.plane, "consul", settings)
     adapter = ConsulAdapter(context)
-    running = asyncio.create_task(adapter.run())
-    await until(lambda: context.up, "it listens")
-    client = Client(adapter, context, f"http://127.0.0.1:{port}/v1")
-    try:
-        yield client
-    finally:
-        await client.session.close()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+    async with running(adapter, context), aiohttp.ClientSession() as session:
+        yield Client(adapter, context, f"http://127.0.0.1:{port}/v1", session)

@@ -53,7 +53,7 @@ def _text(address: Any) -> str:
     return f"{address.socket_address.address}:{address.socket_address.port_value}"
 
 
-def parsed(body: str) -> tuple[str, dict[str, list[Seen]]]:
+def parsed(body: str | bytes) -> tuple[str, dict[str, list[Seen]]]:
     """Return a response's version, and the endpoints by cluster."""
     message = json_format.Parse(body, DiscoveryResponse())
     assert message.type_url == TYPE
@@ -88,18 +88,18 @@ class Client:
         self.clusters: dict[str, list[Seen]] = {}
         self.response: Response | None = None
 
-    def poll(self) -> bool:
+    async def poll(self) -> bool:
         """Ask; say whether there was anything new."""
         request: Request = read_request(request_of(*self._names, version=self.version))
-        self.response = self._discovery.answer(request)
+        self.response = await self._discovery.answer(request)
         if self.response.body is None:
             assert self.response.version == self.version
             return False
-        self.version, self.clusters = parsed(self.response.body)
+        self.version, self.clusters = parsed(b"".join(self.response.body))
         assert self.version == self.response.version
         return True
 
-    def statuses(self, cluster: str = "edge") -> dict[str, str]:
+    async def statuses(self, cluster: str = "edge") -> dict[str, str]:
         """Ask, and return the status of each node that the cluster has."""
-        self.poll()
+        await self.poll()
         return {each.node: each.status for each in self.clusters[cluster]}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from typing import Any
@@ -14,20 +15,25 @@ import aiohttp
 import pytest
 
 from dnsd.adapters.context import AdapterContext
+from dnsd.adapters.envoy import serving
 from dnsd.adapters.envoy.serving import PATH, EndpointDiscovery
+from dnsd.adapters.sending import PIECE_SIZE
 from dnsd.adapters.shell import MAX_BODY_SIZE
 from dnsd.config.settings import Endpoint, EnvoySettings
+from dnsd.model.node import Node
 from tests.adapters.envoy.reading import parsed, request_of
 from tests.control.rig import Site, site_of, until
+from tests.support.fleets import node
 from tests.support.servers import free_port
 
 
 class Running:
     """An adapter that runs, and a client of it."""
 
-    def __init__(self, site: Site, context: AdapterContext[EnvoySettings], url: str, http: aiohttp.ClientSession):
+    def __init__(self, site: Site, adapter: EndpointDiscovery, url: str, http: aiohttp.ClientSession):
         self.site = site
-        self.context = context
+        self.adapter = adapter
+        self.context = adapter.context
         self.url = url
         self.http = http
 
@@ -39,20 +45,25 @@ class Running:
 
 @asynccontextmanager
 async def discovery(
-    *, allow: str = "127.0.0.0/8", ports: dict[str, int] | None = None, **options: Any
+    *,
+    allow: str = "127.0.0.0/8",
+    ports: dict[str, int] | None = None,
+    nodes: Sequence[Node] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Running]:
     """Run the adapter over a small fleet."""
     port = free_port()
     settings = EnvoySettings(
         listen=Endpoint("127.0.0.1", port), allow=(ip_network(allow),), ports={"edge": 443} if ports is None else ports
     )
-    site = await site_of()
+    site = await (site_of() if nodes is None else site_of(nodes))
     context = AdapterContext(site.plane, "envoy", settings)
-    running = asyncio.create_task(EndpointDiscovery(context, **options).run())
+    adapter = EndpointDiscovery(context, **options)
+    running = asyncio.create_task(adapter.run())
     try:
         await until(lambda: context.up, "it listens")
         async with aiohttp.ClientSession() as http:
-            yield Running(site, context, f"http://127.0.0.1:{port}{PATH}", http)
+            yield Running(site, adapter, f"http://127.0.0.1:{port}{PATH}", http)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -71,6 +82,44 @@ async def test_endpoints_are_answered_once_and_304_while_they_stay(proto_names: 
         status, body = await running.post(again)
         assert (status, parsed(body)[1]["edge"][0].status) == (200, "DRAINING")
         assert running.context.counts == {("envoy", "ok"): 3}
+
+
+async def test_a_long_answer_is_whole_and_the_same_for_all_who_ask() -> None:
+    """Made in parts and in a thread, sent in pieces; clusters that share it have it each."""
+    nodes = [node(f"n{i}", f"10.0.{i // 250}.{i % 250}") for i in range(600)]
+    async with discovery(nodes=nodes) as running:
+        answers = await asyncio.gather(*(running.post(request_of("edge", "edge.example.org.")) for _ in range(4)))
+        assert len(set(answers)) == 1
+        status, body = answers[0]
+        assert len(body) > 2 * PIECE_SIZE
+        version, clusters = parsed(body)
+        assert (status, [len(each) for each in clusters.values()]) == (200, [600, 600])
+        assert await running.post(request_of("edge", "edge.example.org.", version=version)) == (304, "")
+
+
+async def test_who_does_not_read_holds_no_more_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others get what is on its way already, and 503 where they need another one, until the reader has gone."""
+    monkeypatch.setattr(serving, "MAX_IN_FLIGHT", 1)
+    nodes = [node(f"n{i}-{'x' * 50}", f"10.{i // 62500}.{i // 250 % 250}.{i % 250}") for i in range(5_000)]
+    clusters = ["edge", "edge.example.org.", "edge.example.org", "Edge.example.org", "EDGE.example.org"]
+    request = request_of(*clusters)
+    async with discovery(nodes=nodes) as running:
+        assert (await running.post(request_of("storage")))[0] == 200
+        host, port = running.url.split("/")[2].split(":")
+        with socket.socket() as mute:
+            mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            mute.connect((host, int(port)))
+            mute.sendall(
+                f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request)}\r\n\r\n".encode() + request
+            )
+            await until(lambda: running.adapter.sends, "it is on its way")
+            assert (await running.post(request_of("storage")))[0] == 503
+            assert (await running.post(request))[0] == 200
+        await until(lambda: not running.adapter.sends, "the mute one has gone")
+        assert (await running.post(request_of("storage")))[0] == 200
+    assert len([line for line in caplog.messages if "busy" in line]) == 1
 
 
 async def test_several_clusters_and_none_are_answered() -> None:
@@ -132,7 +181,7 @@ async def test_other_mistakes_have_their_status_in_json(caplog: pytest.LogCaptur
         writer.close()
         assert b" 400 " in answer_line
         assert (await running.post(request_of("edge")))[0] == 200
-        assert running.context.counts == {("envoy", "ok"): 2, ("envoy", "malformed"): 5}
+        assert running.context.counts == {("envoy", "ok"): 2, ("envoy", "malformed"): 6}
     assert "Traceback" not in caplog.text
 
 

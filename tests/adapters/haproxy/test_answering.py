@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnsd.adapters import groups
 from dnsd.adapters.groups import Groups
 from dnsd.adapters.haproxy.answering import MAX_COMMENT, Answer, answer
 from dnsd.model.node import Monitor
@@ -33,6 +34,12 @@ class Asker:
         self.groups = Groups(site.plane)
 
     def full(self, request: bytes) -> Answer:
+        """Return the answer, at once or after as many turns as it takes."""
+        while (found := self.at_once(request)) is None:
+            pass
+        return found
+
+    def at_once(self, request: bytes) -> Answer | None:
         return answer(request, self.groups, self.site.plane.publisher.fleet)
 
     def __call__(self, request: str) -> str:
@@ -122,6 +129,42 @@ async def test_it_fails_open_when_the_last_node_that_served_is_removed() -> None
     assert ask("edge/b").startswith("ready up 100% # nobody serves")
     await site.register("new", monitor="none")
     assert ask("edge/b") == "ready down 100% # health unknown"
+
+
+async def test_whether_anybody_serves_is_found_out_a_few_nodes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an undrained node that is down has to wait for it; afterwards, what has changed is looked at and no more."""
+    monkeypatch.setattr(groups, "LOOKS_AT_ONCE", 2)
+    site = await site_of([node(f"n{i}", f"192.0.2.{i}", monitor=Monitor.AGENT) for i in range(9)])
+    await site.drain("n1", reason="x", force=True)
+    ask = Asker(site)
+    assert [ask.at_once(b"edge/n0\n") for _ in range(4)] == [None] * 4
+    drained = Answer(b"drain down # draining by alice: x\n", "ok")
+    assert ask.at_once(b"edge/n1\n") == drained
+    opened = ask.at_once(b"edge/n0\n")
+    assert opened is not None
+    assert opened.line.startswith(b"ready up 100% # nobody serves in edge")
+    assert ask.at_once(b"edge/n0\n") == opened
+    assert ask.at_once(b"edge/n1\n") == drained
+
+    await site.report("n4")
+    shut = Answer(b"ready down 100% # health unknown\n", "ok")
+    assert ask.at_once(b"edge/n0\n") == shut
+    await site.report("n4", up=False)
+    assert ask.at_once(b"edge/n0\n") == opened
+    await site.register("new", monitor="none")
+    assert ask.at_once(b"edge/n0\n") == shut
+    await site.plane.remove_node("new", actor=ALICE, if_revision=None)
+    assert ask.at_once(b"edge/n0\n") == opened
+
+
+async def test_a_clock_that_goes_back_a_little_hides_no_drain() -> None:
+    """Once the fleet has taken its start, as answers have."""
+    site = await site_of(NODES)
+    ask = Asker(site)
+    await site.drain("a", reason="x", starts_at=site.clock.wall + 60, force=True)
+    site.tick(60)
+    site.clock.set_by(-0.5)
+    assert ask("edge/a") == "drain up # draining by alice: x"
 
 
 async def test_a_pool_that_answers_with_draining_nodes_when_it_is_empty_has_them_up() -> None:

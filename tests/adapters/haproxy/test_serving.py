@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
+from dnsd.adapters import groups
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.haproxy.answering import MAX_LINE
 from dnsd.adapters.haproxy.serving import AgentCheck
 from dnsd.config.settings import AdapterSettings, Endpoint
 from dnsd.errors import StartError
+from dnsd.model.node import Monitor, Node
 from tests.control.rig import site_of, until
+from tests.support.fleets import node
 from tests.support.servers import free_port
 
 UP = b"ready up 100%\n"
@@ -24,12 +27,13 @@ UP = b"ready up 100%\n"
 
 @asynccontextmanager
 async def agent(
-    *, host: str = "127.0.0.1", allow: str = "127.0.0.0/8", **options: Any
+    *, host: str = "127.0.0.1", allow: str = "127.0.0.0/8", nodes: Sequence[Node] | None = None, **options: Any
 ) -> AsyncIterator[tuple[AgentCheck, int]]:
     """Run the adapter over a small fleet; give it and its port."""
     port = free_port()
     settings = AdapterSettings(listen=Endpoint(host, port), allow=(ip_network(allow),))
-    check = AgentCheck(AdapterContext((await site_of()).plane, "haproxy", settings), **options)
+    site = await (site_of() if nodes is None else site_of(nodes))
+    check = AgentCheck(AdapterContext(site.plane, "haproxy", settings), **options)
     running = asyncio.create_task(check.run())
     try:
         await until(lambda: check.context.up, "it listens")
@@ -84,6 +88,22 @@ async def test_many_at_once_are_all_answered() -> None:
         found = await asyncio.gather(*(ask(port, f"edge/{name}\n".encode()) for name in "abcd" * 25))
         assert found == [UP, UP, UP, b"unknown-node\n"] * 25
         slow.close()
+
+
+async def test_what_takes_several_turns_to_find_out_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that ask are answered, who has ended its side as well; one that is gone is no trouble."""
+    monkeypatch.setattr(groups, "LOOKS_AT_ONCE", 1)
+    fleet = [node(f"n{i}", f"192.0.2.{i}", monitor=Monitor.AGENT) for i in range(50)]
+    async with agent(nodes=fleet) as (check, port):
+        gone = socket.create_connection(("127.0.0.1", port))
+        gone.sendall(b"edge/n1\n")
+        gone.close()
+        found = await asyncio.gather(*(ask(port, b"edge/n1\n", end=end) for end in (True, False) * 5))
+        assert len(set(found)) == 1
+        assert found[0].startswith(b"ready up 100% # nobody serves in edge")
+        await until(lambda: not check.open, "all are closed")
+        assert check.context.counts["haproxy", "ok"] >= 10
+        assert check.context.counts["haproxy", "failed"] == 0
 
 
 async def test_over_ipv6_as_well() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dnsd.adapters.powerdns import methods
 from dnsd.adapters.powerdns.calls import Call, MalformedCall
 from dnsd.adapters.powerdns.methods import METHODS, Backend
+from dnsd.adapters.powerdns.questions import matching
 from dnsd.core.fleet import Fleet, FleetSpec
 from dnsd.core.names import from_text
 from dnsd.model.pool import PoolType, Service, WhenEmpty
@@ -56,7 +60,10 @@ class Asker:
         self.fleet = fleet or fleet_with()
         self.now = NOW
         self.coin = 0
-        self._backend = Backend(lambda: self.fleet, clock=lambda: self.now, coin=lambda: self.coin)
+        self.serials: dict[bytes, int] = {}
+        self._backend = Backend(
+            lambda: self.fleet, serials=lambda: self.serials, clock=lambda: self.now, coin=lambda: self.coin
+        )
 
     def reply(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._backend.answer(Call(method, {key.replace("_", "-"): each for key, each in parameters.items()}))
@@ -192,6 +199,24 @@ def test_zones_are_told_with_their_serial() -> None:
     assert asker.call("getDomainInfo", name="ns1.example.org.") is False
 
 
+def test_a_zone_has_the_serial_that_secondaries_have_it_at() -> None:
+    """Where the publisher has given it one: in its SOA, in lists and in what is told of zones; others keep theirs."""
+    asker = Asker()
+    asker.serials = {from_text("example.org."): 4_000_000_000}
+
+    def soas(records: list[dict[str, Any]]) -> set[str]:
+        return {each["content"].split()[2] for each in records if each["qtype"] == "SOA"}
+
+    assert soas(asker.reply("lookup", qname="Example.org.", qtype="SOA")["result"]) == {"4000000000"}
+    assert soas(asker.reply("lookup", qname="example.org.", qtype="ANY")["result"]) == {"4000000000"}
+    assert soas(asker.call("list", zonename="example.org.")) == {"4000000000"}
+    assert soas(asker.reply("lookup", qname="child.example.org.", qtype="SOA")["result"]) == {"1"}
+    told = {each["zone"]: (each["serial"], each["notified_serial"]) for each in asker.call("getAllDomains")}
+    assert told == {"example.org.": (4_000_000_000,) * 2, "child.example.org.": (1, 1)}
+    asker.serials[from_text("example.org.")] = 0
+    assert soas(asker.reply("lookup", qname="example.org.", qtype="SOA")["result"]) == {"0"}
+
+
 def test_a_list_has_everything_and_takes_no_turn() -> None:
     """All that an answer of a pool may hold is there, each once, the fleet's names included, what is hidden not."""
     asker = Asker(fleet_with(pool(max_answers=1)))
@@ -218,6 +243,10 @@ def test_a_list_and_a_search_have_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "MAX_LISTED_NAMES", 5)
     reply = asker.reply("list", zonename="example.org.")
     assert (reply["result"], reply["log"]) == (False, ["a zone of more than 5 names is not listed"])
+    monkeypatch.setattr(methods, "MAX_LISTED_NAMES", 4_000)
+    monkeypatch.setattr(methods, "MAX_LISTED_RECORDS", 5)
+    reply = asker.reply("list", zonename="example.org.")
+    assert (reply["result"], reply["log"]) == (False, ["a zone of more than 5 records is not listed"])
     monkeypatch.setattr(methods, "MAX_FOUND", 4)
     assert len(asker.call("searchRecords", pattern="*", maxResults=1_000_000)) == 4
     monkeypatch.setattr(methods, "MAX_SEARCHED_NAMES", 1)
@@ -237,6 +266,20 @@ def test_names_and_contents_are_searched(pattern: str, found: list[str]) -> None
     """`*` stands for any text and `?` for a character; final dots and case do not count."""
     owners = [each["qname"] for each in Asker().call("searchRecords", pattern=pattern, maxResults=50)]
     assert sorted(set(owners)) == sorted(found)
+
+
+@given(st.text("ab.?*", max_size=8), st.text("ab.", max_size=8))
+def test_a_pattern_is_any_text_for_a_star_and_a_character_for_a_question_mark(pattern: str, text: str) -> None:
+    """As an expression that tries every place for every star has it."""
+    parts = {"*": ".*", "?": "."}
+    wanted = "".join(parts.get(each) or re.escape(each) for each in pattern.removesuffix("."))
+    assert matching(pattern)(text) == bool(re.fullmatch(wanted, text.removesuffix(".")))
+
+
+def test_many_stars_are_no_way_to_keep_the_server_busy() -> None:
+    """Whoever tried every place for every star would not come to an end."""
+    assert not matching("*a" * 500 + "b")("a" * 255 * 4)
+    assert matching("*a" * 500)("a" * 255 * 4)
 
 
 def test_services_are_written_as_powerdns_reads_them() -> None:
@@ -290,13 +333,14 @@ def test_there_is_nothing_secret_signed_or_changed() -> None:
         ("getDomainInfo", {}),
         ("getDomainMetadata", {"kind": "x"}),
         ("searchRecords", {"pattern": []}),
+        ("searchRecords", {"pattern": "*" * 1025}),
         ("searchRecords", {"pattern": "*", "maxResults": "many"}),
     ],
 )
 def test_parameters_that_make_no_sense_are_malformed(method: str, parameters: dict[str, Any]) -> None:
     """Each is told apart from a name that is not there."""
     with pytest.raises(MalformedCall):
-        Backend(fleet_with, clock=lambda: NOW, coin=lambda: 0).answer(Call(method, parameters))
+        Asker().call(method, **parameters)
 
 
 def test_a_name_with_escapes_is_the_same_name() -> None:

@@ -17,10 +17,11 @@ import aiohttp
 import pytest
 
 from dnsd.adapters.context import AdapterContext
-from dnsd.adapters.powerdns import unixsocket
+from dnsd.adapters.powerdns import socketfile, unixsocket
 from dnsd.adapters.powerdns.adapter import PowerDnsAdapter
 from dnsd.adapters.powerdns.methods import Backend
 from dnsd.config.settings import Endpoint, PowerDnsSettings
+from dnsd.core.names import from_text
 from dnsd.errors import StartError
 from tests.control.rig import Site, site_of, until
 from tests.support.servers import free_port
@@ -147,6 +148,21 @@ async def test_a_live_servers_socket_is_left_to_it(path: Path, busy: bool) -> No
         assert mode_of(path) is not None
 
 
+async def test_of_two_servers_that_start_at_once_one_has_the_socket(path: Path) -> None:
+    """The other one's start fails, and takes nothing from it: not while it has not begun to listen, nor afterwards."""
+    with socketfile.bound(path), pytest.raises(StartError, match="another server does"):
+        async with running(path):
+            pass
+    assert mode_of(path) is None
+    async with running(path):
+        with pytest.raises(StartError, match="another server does"):
+            async with running(path):
+                pass
+        assert await asked(path, INITIALIZE) == [{"result": True}]
+    async with running(path):
+        assert await asked(path, INITIALIZE) == [{"result": True}]
+
+
 async def test_what_is_no_socket_or_cannot_be_made_is_told(path: Path, tmp_path: Path) -> None:
     """A file of somebody's is not removed; a folder that is not there is named."""
     put_in_place_of(path, "kept")
@@ -177,6 +193,16 @@ async def test_both_ways_have_the_same_answers(path: Path) -> None:
                 assert {record["content"] for record in each["result"]} == addresses
             await served.site.drain("b")
         assert served.counts == {"ok": 4}
+
+
+async def test_a_serial_is_that_of_dnsds_own_answers(path: Path) -> None:
+    """As soon as the publisher has given a zone one, for secondaries."""
+    soa = b'{"method":"lookup","parameters":{"qname":"example.org.","qtype":"SOA"}}\n'
+    async with running(path) as served:
+        served.site.plane.publisher.give_serials({from_text("example.org."): 4_000_000_000})
+        ((record,),) = [reply["result"] for reply in await asked(path, soa)]
+        assert record["content"].split()[2] == "4000000000"
+        assert served.site.workers.snapshot.serials == {from_text("example.org."): 4_000_000_000}
 
 
 async def test_bad_lines_get_the_protocols_own_error(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -108,6 +108,16 @@ CASES: dict[str, tuple[Case, ...]] = {
             3,
             [{"instance": "ns1"}],
         ),
+        Case(
+            "they are, as two jobs say that scrape the same server",
+            {
+                f'dnsd_revision{{instance="ns1",job="{job}",stage="{stage}"}}': values
+                for job in ("dnsd", "other")
+                for stage, values in (("store", "7x9"), ("applied", "6x9"))
+            },
+            3,
+            [{"instance": "ns1", "job": "dnsd"}, {"instance": "ns1", "job": "other"}],
+        ),
         Case("they follow", {REVISION % "store": "7 8 9x7", REVISION % "applied": "6 8 9x7"}, 3),
     ),
     "DnsdConsumerBehind": (

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import ip_network
+from itertools import chain
 from typing import Any
 
 import aiohttp
 import pytest
 
 from dnsd.adapters.context import AdapterContext
+from dnsd.adapters.members import RoleMember
 from dnsd.adapters.prometheus import adapter as adapter_module
 from dnsd.adapters.prometheus.adapter import PrometheusAdapter
+from dnsd.adapters.prometheus.targets import TargetGroup, target_group
 from dnsd.config.settings import Endpoint, PrometheusSettings
 from dnsd.model.node import Monitor
-from tests.control.rig import Site, site_of, until
+from tests.adapters.running import running
+from tests.control.rig import Site, site_of
 from tests.support.fleets import node, pool
 from tests.support.servers import free_port
 
@@ -28,14 +33,14 @@ FLEET = (
 )
 
 
+@dataclass
 class Client:
     """Asks an adapter."""
 
-    def __init__(self, adapter: PrometheusAdapter, context: AdapterContext[PrometheusSettings], url: str) -> None:
-        self.adapter = adapter
-        self.context = context
-        self.url = url
-        self.session = aiohttp.ClientSession()
+    adapter: PrometheusAdapter
+    context: AdapterContext[PrometheusSettings]
+    url: str
+    session: aiohttp.ClientSession
 
     async def ask(self, query: str = "") -> tuple[int, str, str]:
         """Return the status, the type and the text of an answer."""
@@ -66,15 +71,8 @@ async def prometheus(site: Site, *, port: int | None = None) -> AsyncIterator[Cl
     settings = PrometheusSettings(listen=listen, allow=(ip_network("127.0.0.0/8"),), port=port)
     context = AdapterContext(site.plane, "prometheus", settings)
     adapter = PrometheusAdapter(context)
-    running = asyncio.create_task(adapter.run())
-    await until(lambda: context.up, "it listens")
-    client = Client(adapter, context, f"http://{listen.text}")
-    try:
-        yield client
-    finally:
-        await client.session.close()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+    async with running(adapter, context), aiohttp.ClientSession() as session:
+        yield Client(adapter, context, f"http://{listen.text}", session)
 
 
 async def test_every_node_of_a_role_is_a_target_with_what_is_in_force() -> None:
@@ -159,16 +157,32 @@ async def test_a_question_that_cannot_be_meant_gets_an_error(query: str, text: s
         assert client.context.counts == {("prometheus", "malformed"): 1}
 
 
+async def test_of_those_who_ask_at_once_each_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One list is made after the other, however many ask: others wait for no more than a part of one."""
+    monkeypatch.setattr(adapter_module, "NODES_AT_ONCE", 1)
+    made: list[int | None] = []
+
+    def noted(member: RoleMember, *, port: int | None, version: int | None) -> TargetGroup | None:
+        made.append(port)
+        return target_group(member, port=port, version=version)
+
+    monkeypatch.setattr(adapter_module, "target_group", noted)
+    async with prometheus(await site_of(FLEET, [pool()])) as client:
+        await asyncio.gather(*(client.groups(f"?role=edge&port={port}") for port in range(1, 9)))
+    assert [made[begin : begin + 3] for begin in range(0, len(made), 3)] == [[port] * 3 for port in made[::3]]
+    assert set(made) == set(range(1, 9))
+
+
 async def test_a_large_list_lets_others_have_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """They come every few nodes; one that has gone when it is its turn is left out."""
     monkeypatch.setattr(adapter_module, "NODES_AT_ONCE", 10)
     site = await site_of([node(f"n{place:03}", "192.0.2.1") for place in range(300)], [pool()])
     turns = 0
 
-    def places(roles: tuple[str, ...]) -> list[tuple[str, str]]:
+    def places(roles: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         found = PrometheusAdapter._places(client.adapter, roles)
         asyncio.get_running_loop().call_soon(take_turn)
-        return [*found, ("edge", "gone")]
+        return chain(found, [("edge", "gone")])
 
     def take_turn() -> None:
         nonlocal turns
