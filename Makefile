@@ -56,9 +56,9 @@ bench: setup-test
 
 # What it compares with, as far as Debian has it. Without them, it measures dnsd alone.
 bench-peers:
-	@PATH="$$PATH:/usr/sbin:/sbin" scripts/provide-programs "make bench" dnsperf dnsperf cc build-essential gdnsd gdnsd nsd nsd \
-		knotd knot pdns_server pdns-server named bind9 redis-server redis-server
-	@[ -e /usr/lib/*/pdns/libbindbackend.so ] || scripts/apt-provide pdns-backend-bind
+	@scripts/provide-programs "make bench" dnsperf dnsperf cc build-essential gdnsd gdnsd nsd nsd \
+		knotd knot pdns_server pdns-server "/usr/lib/*/pdns/libbindbackend.so" pdns-backend-bind named bind9 \
+		redis-server redis-server
 
 # Hunts for packets that the core cannot take, and puts what it learns into tests/fuzz/corpus. It has one process.
 FUZZ_SECONDS ?= 300
