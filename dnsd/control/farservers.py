@@ -20,6 +20,7 @@ from dnsd.config.transfer import Secondary
 from dnsd.control.farserials import FarSerials
 from dnsd.control.progress import RESOLVER_SLACK_SECONDS
 from dnsd.control.publisher import Publisher
+from dnsd.control.rivalry import Rivalry
 from dnsd.core.names import to_text
 from dnsd.core.zoneversion import ZoneVersion, ZoneVersions
 from dnsd.model.times import format_instant
@@ -33,11 +34,6 @@ MOST_PER_SECOND = 20.0
 
 # What was heard so many of these intervals ago says nothing of now: the adapter that asks has stopped. Unit: intervals.
 STALE_INTERVALS = 6.0
-
-# A serial of another server's is taken for one of ours once we have claimed it for the same records. Where it stays
-# another's for so long, with somebody waiting for it, we claim again; servers that do not agree about records, as where
-# their checks find different things, must not outbid each other all the time. Unit: seconds.
-OVERTAKEN_SECONDS = 5.0
 
 # Versions of a zone whose revision is remembered. Unit: versions.
 VERSIONS_REMEMBERED = 10_000
@@ -80,8 +76,7 @@ class FarServers:
         zones: gives the folded apexes that are served now.
         clock: gives the present instant.
         steady: gives seconds on a clock that nobody sets.
-        overtaken: told of a zone of which secondaries have a newer serial than this server's, which another one of the
-            fleet has made, and of which it has to be known what is in it.
+        rivalry: told where a secondary has a newer serial than this server, which another one of the fleet has made.
 
     Attributes:
         notifies: (secondary, result) → NOTIFY messages since the start.
@@ -96,7 +91,7 @@ class FarServers:
         zones: Callable[[], Collection[bytes]],
         clock: Callable[[], float],
         steady: Callable[[], float],
-        overtaken: Callable[[bytes], None],
+        rivalry: Rivalry,
     ) -> None:
         self.notifies: Counter[tuple[str, str]] = Counter()
         self._publisher = publisher
@@ -105,9 +100,8 @@ class FarServers:
         self._zones = zones
         self._clock = clock
         self._steady = steady
-        self._overtaken = overtaken
-        self._overtaken_at: dict[bytes, float] = {}
-        self._seen: dict[tuple[str, bytes], FarSerials] = {}
+        self._rivalry = rivalry
+        self._seen: dict[bytes, dict[str, FarSerials]] = {}  # apex → secondary → what it said of it
         self._revisions: dict[bytes, dict[int, int]] = {}  # apex → serial → revision, of this server's versions
 
     # --- what is heard ------------------------------------------------------------------------------------------
@@ -119,16 +113,16 @@ class FarServers:
         revisions[version.serial] = version.revision
         if len(revisions) > VERSIONS_REMEMBERED:
             del revisions[next(iter(revisions))]
-        for (_, apex), seen in self._seen.items():
-            if apex == version.apex:
-                seen.made_here(version.serial)
+        for seen in self._seen.get(version.apex, {}).values():
+            seen.made_here(version.serial)
 
     def answered(self, secondary: str, apex: bytes, serial: int) -> None:
         """Take note of a serial that a secondary has said just now."""
         version = self._versions.current(apex)
         ours = serial in self._revisions.get(apex, ()) or (version is not None and version.serial == serial)
-        seen = self._seen.setdefault((secondary, apex), FarSerials())
+        seen = self._seen.setdefault(apex, {}).setdefault(secondary, FarSerials())
         seen.answered(serial, ours=ours, at=self._steady(), at_wall=self._clock())
+        self._doubt(apex, seen, waited_for=False)
 
     def failed(self, secondary: str, apex: bytes, why: str) -> None:
         """Take note that a secondary did not say which serial it has.
@@ -136,7 +130,7 @@ class FarServers:
         Args:
             why: as a person reads it in brackets.
         """
-        self._seen.setdefault((secondary, apex), FarSerials()).failure = why
+        self._seen.setdefault(apex, {}).setdefault(secondary, FarSerials()).failure = why
 
     def notified(self, secondary: str, result: str) -> None:
         """Count a NOTIFY by what came of it."""
@@ -144,11 +138,15 @@ class FarServers:
 
     def forget_others(self) -> None:
         """Drop what is known of secondaries and zones that are no longer configured."""
-        known = {(each.name, apex) for each in self._asked() for apex in self._zones_of(each)}
-        for key in self._seen.keys() - known:
-            del self._seen[key]
+        asked = tuple(self._asked())
+        for apex, seen in list(self._seen.items()):
+            for name in seen.keys() - {each.name for each in asked if each.has_zone(apex)}:
+                del seen[name]
+            if not seen or apex not in self._zones():
+                del self._seen[apex]
         for apex in self._revisions.keys() - set(self._zones()):
             del self._revisions[apex]
+        self._rivalry.forget_others(self._zones())
         names = {each.name for each in self._secondaries()}
         for counted in [each for each in self.notifies if each[0] not in names]:
             del self.notifies[counted]
@@ -157,7 +155,9 @@ class FarServers:
 
     def level_seconds(self, secondary: Secondary) -> float:
         """Return how long to wait between two questions about one zone of a secondary that is level."""
-        return max(LEVEL_SECONDS, len(self._zones_of(secondary)) / MOST_PER_SECOND)
+        zones = self._zones()
+        count = len(zones) if secondary.zones is None else sum(apex in zones for apex in secondary.zones)
+        return max(LEVEL_SECONDS, count / MOST_PER_SECOND)
 
     def is_behind(self, secondary: str, apex: bytes) -> bool:
         """Say whether a secondary is not known to have the current version of a zone, or a newer one."""
@@ -186,33 +186,31 @@ class FarServers:
             for each in having:
                 seen = self._seen_of(each.name, apex)
                 since = seen.since(serial)
-                if self._is_silent(each, seen):
+                if self._is_silent(seen, self._stale_seconds(each)):
                     blockers[_of_silence(each, apex, seen)] = None
                 elif since is None:
                     blockers[_of_lag(each, apex, seen, serial)] = None
-                    self._doubt(apex, seen)
+                    self._doubt(apex, seen, waited_for=True)
                 else:
                     left = max(left, since + ttl + RESOLVER_SLACK_SECONDS - now)
         return Standing(tuple(blockers), left, max_ttl)
 
-    def _doubt(self, apex: bytes, seen: FarSerials) -> None:
-        """Have it found out what is in a serial of another server's, where that does not come about by itself."""
-        version, now = self._versions.current(apex), self._steady()
-        if version is None or not seen.is_foreign or not seen.has(version.serial):
-            return
-        since = max(self._overtaken_at.get(apex, float("-inf")), seen.changed_at or now)
-        if now - since >= OVERTAKEN_SECONDS:
-            self._overtaken_at[apex] = now
-            self._overtaken(apex)
+    def _doubt(self, apex: bytes, seen: FarSerials, *, waited_for: bool) -> None:
+        """Have ours become the newest serial, or known for the same, where another server's is."""
+        version = self._versions.current(apex)
+        if version is not None and seen.is_foreign and seen.has(version.serial):
+            self._rivalry.seen(apex, seen, now=self._steady(), waited_for=waited_for)
 
     def states(self) -> dict[tuple[str, str], int]:
         """Return how many zones are `level`, `behind` or `silent` at each secondary, by (secondary, state)."""
         found: dict[tuple[str, str], int] = {}
         for each in self._asked():
             found |= {(each.name, state): 0 for state in (LEVEL, BEHIND, SILENT)}
+            stale_seconds = self._stale_seconds(each)
             for apex in self._zones_of(each):
-                silent = self._is_silent(each, self._seen_of(each.name, apex))
-                state = SILENT if silent else BEHIND if self.is_behind(each.name, apex) else LEVEL
+                seen = self._seen_of(each.name, apex)
+                behind = self.is_behind(each.name, apex) or seen.is_foreign
+                state = SILENT if self._is_silent(seen, stale_seconds) else BEHIND if behind else LEVEL
                 found[each.name, state] += 1
         return found
 
@@ -225,7 +223,7 @@ class FarServers:
         seen = [self._seen_of(secondary.name, apex) for apex in zones]
         if all(each.heard_at is None for each in seen):
             return
-        newest = self._publisher.fleet.revision
+        newest, stale_seconds = self._publisher.fleet.revision, self._stale_seconds(secondary)
         applied = min((self._revision_at(secondary.name, apex) for apex in zones), default=newest)
         yield ConsumerInfo(
             kind=SECONDARY_KIND,
@@ -234,7 +232,7 @@ class FarServers:
             lag_ms=self._lag_ms(seen, applied),
             behind=applied < newest,
             last_seen=max(each.heard_at_wall for each in seen),
-            live=not any(self._is_silent(secondary, each) for each in seen),
+            live=not any(self._is_silent(each, stale_seconds) for each in seen),
         )
 
     def _revision_at(self, secondary: str, apex: bytes) -> int:
@@ -256,12 +254,14 @@ class FarServers:
         latest = max((each.changed_at for each in seen if each.changed_at is not None), default=now)
         return round(max(0.0, self._clock() - (now - latest) - accepted_at) * 1000, 3)
 
-    def _is_silent(self, secondary: Secondary, seen: FarSerials) -> bool:
-        stale = STALE_INTERVALS * self.level_seconds(secondary)
-        return seen.failure is not None or seen.heard_at is None or self._steady() - seen.heard_at > stale
+    def _stale_seconds(self, secondary: Secondary) -> float:
+        return STALE_INTERVALS * self.level_seconds(secondary)
+
+    def _is_silent(self, seen: FarSerials, stale_seconds: float) -> bool:
+        return seen.failure is not None or seen.heard_at is None or self._steady() - seen.heard_at > stale_seconds
 
     def _seen_of(self, secondary: str, apex: bytes) -> FarSerials:
-        return self._seen.get((secondary, apex)) or FarSerials()
+        return self._seen.get(apex, {}).get(secondary) or FarSerials()
 
     def _asked(self) -> Iterator[Secondary]:
         return (each for each in self._secondaries() if each.address is not None)

@@ -47,6 +47,7 @@ from dnsd.control.overdue import OverdueWatch
 from dnsd.control.policymaking import Policymaker
 from dnsd.control.publisher import Publisher
 from dnsd.control.recovery import Restoration
+from dnsd.control.rivalry import Rivalry
 from dnsd.control.serialclaims import SerialClaims
 from dnsd.control.statekeeper import StateKeeper
 from dnsd.control.status import StatusReader
@@ -199,8 +200,7 @@ class ControlPlane:
             zones=lambda: self.settings.zones,
             clock=self.clock,
             steady=steady,
-            heard=self.versions.heard,
-            overtaken=self.versions.overtaken,
+            rivalry=Rivalry(heard=self.versions.heard, overtaken=self.versions.overtaken),
         )
         self.versions.on_version.append(far.note_version)
         return far
@@ -405,9 +405,10 @@ class ControlPlane:
         return [*self._consumers.infos(), *(() if self.secondaries is None else self.secondaries.infos())]
 
     def lagging(self) -> Lagging:
-        """Return how far the consumers are, as they were last read."""
-        known = self._consumers.infos()
-        return lagging_of(known, missed_since=self.publisher.missed_since, now=self.clock())
+        """Return how far the consumers are, as they were last read, and at that time while the store is away."""
+        known, health = self._consumers.infos(), self.store_health
+        now = self.clock() if health.readable else health.seen_at
+        return lagging_of(known, missed_since=self.publisher.missed_since, now=now)
 
     async def history(
         self, *, node: str | None, before: int | None, limit: int

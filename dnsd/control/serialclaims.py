@@ -1,11 +1,13 @@
 """Serials for what a server hands out of its zones: from the store, and by itself while the store is away.
 
-given by the store ──content changes, store away──► own (that + 1, and so on)
+given by the store ──content changes, store away, or it has lost writes──► own (the next odd one, and so on)
         ▲                                              │ store back
         └──────────a newer one, whatever it has────────┘
 
-A serial of our own may be another server's as well, with other content. So it is never made good afterwards: as soon
-as the store is back, it is replaced by one well beyond. It knows digests, and neither records nor secondaries.
+A serial of our own may be another server's as well, with other content, but none that a store has given: those are
+even. It is never made good afterwards: as soon as the store is back, it is replaced by one well beyond. So is one that
+secondaries are ahead of with one that the store has not given: else they would take nothing of ours. It knows digests,
+and neither records nor secondaries.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dnsd.core.serials import SERIALS, beyond, is_newer, newest
+from dnsd.core.serials import SERIALS, beyond, is_newer, made_alone, newest
 from dnsd.errors import StoreError
 from dnsd.stores.base import DrainStore
 from dnsd.stores.claims import SerialClaim
@@ -24,8 +26,8 @@ from dnsd.stores.laststate import HandedSerial
 log = logging.getLogger(__name__)
 
 # How far a server goes ahead of serials that may not be all that there were: of those in its last state, since it may
-# have handed out more in the seconds before its end; and of those that it has made alone, since others may have made
-# more. Unit: serials.
+# have handed out more in the seconds before its end; of those that it has made alone, since others may have made more;
+# and of those that it hears of and the store does not know. Unit: serials.
 MARGIN = 1000
 
 
@@ -88,13 +90,25 @@ class SerialClaims:
         self._clock = clock
         self._kept = dict(kept or {})
         self._handed: dict[str, _Handed] = {}
+        self._heard: dict[str, int] = {}
         self._away = False
+        self._doubts = 0
 
     @property
     def handed(self) -> dict[str, HandedSerial]:
         """The last serial of each zone that was handed out, now or before the start."""
         now = {zone: HandedSerial(each.serial, each.confirmed) for zone, each in self._handed.items()}
         return {**self._kept, **now}
+
+    def heard(self, zone: str, serial: int) -> None:
+        """Take note that a secondary has a newer serial of a zone than this server, made by another one."""
+        self._heard[zone] = serial
+
+    def doubt(self) -> None:
+        """Have every zone get another serial, well beyond: the store has lost some, and may give them once more."""
+        self._doubts += 1
+        self._handed = {zone: each._replace(confirmed=False) for zone, each in self._handed.items()}
+        self._kept = {zone: each._replace(confirmed=False) for zone, each in self._kept.items()}
 
     def needed(self, content: Content) -> bool:
         """Say whether a zone cannot be handed out under the serial that it has."""
@@ -108,7 +122,7 @@ class SerialClaims:
 
     async def claim(self, contents: Sequence[Content]) -> list[Given]:
         """Give each zone a serial that is newer than all that were handed out with other content."""
-        claims = [self._claim(content) for content in contents]
+        claims, doubts = [self._claim(content) for content in contents], self._doubts
         try:
             serials = await self._store.claim_serials(claims) if claims else ()
         except StoreError as error:
@@ -119,7 +133,9 @@ class SerialClaims:
         if claims and self._away:
             log.info("the store gives serials of zones again")
             self._away = False
-        return [self._take(content, serial) for content, serial in zip(contents, serials, strict=True)]
+        # What has come to be doubted meanwhile may have been given before or after the store lost some.
+        sure = doubts == self._doubts
+        return [self._take(content, serial, sure=sure) for content, serial in zip(contents, serials, strict=True)]
 
     def _claim(self, content: Content) -> SerialClaim:
         handed = self._handed.get(content.zone)
@@ -128,6 +144,10 @@ class SerialClaims:
             step = MARGIN if not handed.confirmed else int(handed.digest != content.digest)
             at_least = first = beyond(handed.serial, content.file_serial, by=step)
             confirmed = handed.confirmed
+            heard = self._heard.get(content.zone)
+            if heard is not None and is_newer(heard, at_least):
+                # The store has given it, or is to go beyond: whoever has made it may be cut off, or gone for ever.
+                known, first = heard, beyond(heard, at_least, by=MARGIN)
         elif (kept := self._kept.get(content.zone)) is not None:
             known, confirmed = kept
         return SerialClaim(
@@ -146,26 +166,28 @@ class SerialClaims:
         kept = self._kept.get(content.zone)
         return first if kept is None else beyond(kept.serial, first, by=MARGIN)
 
-    def _take(self, content: Content, serial: int) -> Given:
+    def _take(self, content: Content, serial: int, *, sure: bool) -> Given:
         before = self._handed.get(content.zone)
-        same = _Handed(serial, content.digest, True)
-        if before is not None and before != same and not is_newer(serial, before.serial):
+        same = before is not None and (serial, content.digest) == (before.serial, before.digest)
+        if before is not None and not is_newer(serial, before.serial) and not (same and before.confirmed is sure):
             # Somebody has set what the store keeps, or serials are half the way apart (RFC 1982 §3.2).
             log.error("the store gives %s the serial %d after %d: not taken", content.zone, serial, before.serial)
             return self._by_ourselves(content)
-        self._handed[content.zone] = same
-        return Given(serial, True, before is not None and not before.confirmed)
+        if not is_newer(self._heard.get(content.zone, serial), serial):
+            self._heard.pop(content.zone, None)
+        self._handed[content.zone] = _Handed(serial, content.digest, sure)
+        return Given(serial, sure, before is not None and not before.confirmed)
 
     def _by_ourselves(self, content: Content) -> Given:
         handed = self._handed.get(content.zone)
         if handed is None:
-            serial = self._first(content)
+            serial = made_alone(self._first(content))
         elif handed.digest != content.digest:
-            serial = beyond(handed.serial, content.file_serial)
+            serial = made_alone(beyond(handed.serial, content.file_serial))
+        elif is_newer(content.file_serial, handed.serial):
+            serial = made_alone(content.file_serial)
         else:
-            serial = newest(handed.serial, content.file_serial)
-        if handed is not None and serial == handed.serial:
-            return Given(serial, handed.confirmed, False)
+            return Given(handed.serial, handed.confirmed, False)
         self.made_alone += 1
         self._handed[content.zone] = _Handed(serial, content.digest, False)
         return Given(serial, False, False)

@@ -36,6 +36,10 @@ RETRY_SECONDS = 1.0
 # After a fault of ours: the first pause, which doubles, and the longest. Unit: seconds.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
+# At more names that have changed, all are compared, in a thread: the event loop must not stand still for them. It looks
+# at some 100,000 a second. Unit: names.
+MOST_NAMES = 2_000
+
 # How long a new version waits for the workers to show its serial, before others hear of it: a secondary that is told
 # may ask a worker first, and takes an old serial for no news. Unit: seconds.
 SHOWN_SECONDS = 1.0
@@ -99,13 +103,30 @@ class VersionKeeper:
         """The serial of every zone's current version, by folded apex."""
         return {apex: kept.version.serial for apex, kept in self._zones.items()}
 
+    def heard(self, apex: bytes, serial: int) -> None:
+        """Take note that a secondary has a newer serial of a zone, which another server has made.
+
+        Args:
+            apex: folded name.
+        """
+        self._claims.heard(to_text(apex), serial)
+
     def overtaken(self, apex: bytes) -> None:
-        """Claim a zone's serial again: somebody has a newer one, and the store knows whether it is of the same records.
+        """Claim a zone's serial again: the store knows whether the one that was heard is of the same records.
+
+        Where it does not know that one at all, ours goes beyond it.
 
         Args:
             apex: folded name.
         """
         self._overtaken.add(apex)
+        self._changed.set()
+
+    def doubt(self) -> None:
+        """Give every zone another serial, and begin its history anew: the store has lost writes, maybe serials too."""
+        self._claims.doubt()
+        for kept in self._zones.values():
+            kept.confirmed = False
         self._changed.set()
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -162,7 +183,7 @@ class VersionKeeper:
     async def _make(self) -> None:
         """Compare what has changed, and make a version of each zone whose records do."""
         names, self._names = self._names, set()
-        everything, self._everything = self._everything, False
+        everything, self._everything = self._everything or len(names) > MOST_NAMES, False
         self._under_way, self._waiting_since = self._waiting_since, None
         self._changed.clear()
         publisher = self._publisher

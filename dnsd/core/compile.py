@@ -48,6 +48,7 @@ def pool_node(
     node.fails = selection.tier is Tier.SERVFAIL
     node.extended_errors = error_of_tier(selection.tier)
     node.pooled = types_of(spec)
+    node.pool_ttl = spec.ttl
     node.changes_at = changes_at
     node.trace = Trace()
     return node

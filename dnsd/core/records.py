@@ -165,6 +165,7 @@ class ZoneNode:
         occluded_by: the folded name of the cut or DNAME above it that hides it, where there is one.
         fails: a pool that must answer SERVFAIL for questions of its types.
         pooled: of a pool: the types that it is answered with; what it has of others is the zone file's.
+        pool_ttl: of a pool: seconds, of its records, also while it has none. None: it is no pool's.
         extended_errors: of a pool: what its answers say besides, as options of an OPT (RFC 8914).
         changes_at: of a pool, by type number: the instant at which its records are due to be others, or to be there
             at all. None: nothing is due.
@@ -176,6 +177,7 @@ class ZoneNode:
     occluded_by: bytes | None = None
     fails: bool = False
     pooled: frozenset[int] = ADDRESS_TYPES
+    pool_ttl: int | None = None
     extended_errors: bytes = b""
     changes_at: Mapping[int, float] | None = None
     trace: Trace | None = field(default=None, compare=False, repr=False)

@@ -1,4 +1,8 @@
-"""Serial numbers of zones, which go round (RFC 1982), and where an SOA has its own."""
+"""Serial numbers of zones, which go round (RFC 1982), and where an SOA has its own.
+
+A store gives even ones, and a server that cannot ask it makes odd ones: so none of those is ever one of these, with
+other records.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,6 @@ def is_newer(serial: int, than: int) -> bool:
     return 0 < (serial - than) % SERIALS < _HALF
 
 
-def next_serial(serial: int) -> int:
-    """Return the one that follows (RFC 1982 §3.1)."""
-    return (serial + 1) % SERIALS
-
-
 def beyond(serial: int, wanted: int, *, by: int = 1) -> int:
     """Return the serial that is so many ahead, or a wanted one that is newer than that and than the serial itself.
 
@@ -27,6 +26,16 @@ def beyond(serial: int, wanted: int, *, by: int = 1) -> int:
     """
     ahead = (serial + by) % SERIALS
     return wanted if is_newer(wanted, ahead) and is_newer(wanted, serial) else ahead
+
+
+def given_by_store(serial: int) -> int:
+    """Return a serial, or where it is odd the one that follows."""
+    return (serial + serial % 2) % SERIALS
+
+
+def made_alone(serial: int) -> int:
+    """Return a serial, or where it is even the one that follows."""
+    return serial | 1
 
 
 def newest(first: int, *others: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dnsd.core.serials import beyond, is_newer
+from dnsd.core.serials import beyond, given_by_store, is_newer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +41,15 @@ class KeptSerial(NamedTuple):
 
 
 def decided(claim: SerialClaim, kept: KeptSerial | None) -> KeptSerial:
-    """Return what a store gives and keeps.
+    """Return what a store gives and keeps: always an even serial, since servers make odd ones while it is away.
 
     Args:
         kept: what it has of the zone; None: nothing.
     """
     if kept is None:
-        return KeptSerial(claim.first, claim.digest)
+        return KeptSerial(given_by_store(claim.first), claim.digest)
     lost = claim.known is not None and is_newer(claim.known, kept.serial)
     wanted = claim.first if lost else claim.at_least
     if not claim.anew and kept.digest == claim.digest and not is_newer(wanted, kept.serial):
         return kept
-    return KeptSerial(beyond(kept.serial, wanted), claim.digest)
+    return KeptSerial(given_by_store(beyond(kept.serial, wanted)), claim.digest)

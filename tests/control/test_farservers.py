@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferSettings
 from dnsd.control.farserials import STEPS_REMEMBERED, FarSerials
-from dnsd.control.farservers import OVERTAKEN_SECONDS, FarServers, Standing, ZoneWithdrawal
+from dnsd.control.farservers import FarServers, Standing, ZoneWithdrawal
 from dnsd.control.progress import RESOLVER_SLACK_SECONDS
+from dnsd.control.rivalry import LONGEST_PAUSE_SECONDS, OVERTAKEN_SECONDS, PAUSES_IN_PEACE, Rivalry
 from dnsd.core.constants import SOA
 from dnsd.core.names import from_text
 from dnsd.core.serials import is_newer
 from dnsd.core.zoneversion import ZoneDiff, ZoneRecord, ZoneVersion
-from tests.control.rig import Site, acknowledged, site_of
+from tests.control.rig import ABC, BreakableStore, Site, acknowledged, settings_of, site_of
 from tests.support.fleets import NOW, pool
 
 APEX, OTHER = from_text("example.org."), from_text("example.net.")
@@ -57,6 +58,7 @@ class World:
     far: FarServers
     secondaries: list[Secondary]
     overtaken: list[bytes]
+    heard: list[int]
 
     def make(self, serial: int, *, generation: int = 1, revision: int = 0) -> None:
         made = version(serial, generation=generation, revision=revision)
@@ -71,6 +73,7 @@ async def world(*names: str) -> World:
     site, versions = await site_of(), FakeVersions()
     secondaries = [secondary(name) for name in names or ("s1",)]
     overtaken: list[bytes] = []
+    heard: list[int] = []
     far = FarServers(
         site.plane.publisher,
         versions,
@@ -78,9 +81,9 @@ async def world(*names: str) -> World:
         zones=lambda: site.plane.settings.zones,
         clock=lambda: site.clock.wall,
         steady=lambda: site.clock.steady,
-        overtaken=overtaken.append,
+        rivalry=Rivalry(heard=lambda apex, serial: heard.append(serial), overtaken=overtaken.append),
     )
-    made = World(site, versions, far, secondaries, overtaken)
+    made = World(site, versions, far, secondaries, overtaken, heard)
     made.make(17)
     return made
 
@@ -195,6 +198,7 @@ async def test_a_serial_of_another_server_is_no_ground_until_it_is_ours_as_well(
     known.far.answered("s1", APEX, 21)
     assert known.standing().blockers == known.standing().blockers == foreign
     assert known.overtaken == [APEX]
+    assert set(known.heard) == {21}
     known.make(21, generation=3)
     assert known.standing() == Standing((), 30 + RESOLVER_SLACK_SECONDS - OVERTAKEN_SECONDS, 30)
 
@@ -250,6 +254,8 @@ async def test_a_secondary_is_a_consumer_with_the_revision_of_its_serial() -> No
     (info,) = known.far.infos()
     assert (info.applied_revision, info.behind, info.lag_ms) == (1, False, 250.0)
     assert known.far.states() == {("s1", "level"): 1, ("s1", "behind"): 0, ("s1", "silent"): 0}
+    known.far.answered("s1", APEX, 20)  # another server's: what is in it is not known
+    assert known.far.states() == {("s1", "level"): 0, ("s1", "behind"): 1, ("s1", "silent"): 0}
     known.far.failed("s1", APEX, "no answer")
     assert [info.live for info in known.far.infos()] == [False]
 
@@ -264,6 +270,27 @@ async def test_what_is_no_longer_configured_is_forgotten() -> None:
     known.far.forget_others()
     assert [info.id for info in known.far.infos()] == ["s2"]
     assert known.far.notifies == {("s2", "ok"): 1}
+
+
+async def test_all_zones_are_gone_through_no_more_often_where_there_are_many() -> None:
+    """For metrics, the list of consumers and a version, so that a thousand zones do not cost a million looks."""
+    known, apexes, asked = await world(), [from_text(f"z{number}.example.") for number in range(300)], 0
+
+    def zones() -> Sequence[bytes]:
+        nonlocal asked
+        asked += 1
+        return apexes
+
+    known.far._zones = zones
+    for apex in apexes:
+        known.versions.made[apex] = [version(17, revision=0, generation=1)]
+        known.far.answered("s1", apex, 17)
+    known.far.forget_others()
+    asked = 0
+    assert known.far.states()["s1", "level"] == len(apexes)
+    assert [info.live for info in known.far.infos()] == [True]
+    known.make(19)
+    assert asked < 10
 
 
 # --- as status has it -----------------------------------------------------------------------------------------------
@@ -352,6 +379,28 @@ async def test_after_a_restart_the_version_of_the_start_is_needed() -> None:
     assert site.status("a").blockers == ["edge: caches may still answer with it for 31s"]
 
 
+async def test_records_of_a_server_that_is_cut_off_or_gone_do_not_stay_at_a_secondary() -> None:
+    """It has made more versions without the store than we have with it; nobody waits, and ours become the newest."""
+    store = BreakableStore()
+    await store.open()
+    gone, here = await versioned(store=store), await versioned(store=store)
+    store.writes_fail = True
+    for number in range(1500):
+        gone.plane.reload(settings_of(ABC, [pool(ttl=100 + number)], transfer=transfer()))
+        last = await next_version(gone)
+    store.writes_fail = False
+    await here.drain("a", indefinite=True)
+    await acknowledged()
+    assert is_newer(last, await next_version(here))
+    answered(here, last)
+    here.clock.advance(OVERTAKEN_SECONDS)
+    answered(here, last)
+    assert is_newer(await next_version(here), last)
+    answered(here, serial_of(here))
+    await here.beat()
+    assert not any("secondary" in each for each in here.status("a").blockers)
+
+
 async def test_a_role_that_was_taken_from_a_node_stands_at_secondaries_too() -> None:
     """It is not listed among the roles any more, and still has to leave."""
     site = await versioned(pools=(pool(),))
@@ -366,6 +415,33 @@ async def test_a_role_that_was_taken_from_a_node_stands_at_secondaries_too() -> 
     await site.hear()
     former = [each for each in site.status("x").blockers if each.startswith("edge: ")]
     assert former == ["edge: the zone example.org. has no version without it yet"]
+
+
+async def test_a_serial_of_another_server_is_claimed_against_ever_more_rarely_unless_somebody_waits() -> None:
+    """So that servers that do not agree about records do not outbid each other all the time; after a peace, anew."""
+    known = await world()
+    began = known.site.clock.steady
+    claimed_at: list[float] = []
+
+    def hear(serial: int) -> None:
+        known.far.answered("s1", APEX, serial)
+        if len(known.overtaken) > len(claimed_at):
+            claimed_at.append(known.site.clock.steady - began)
+
+    for second in range(2000):
+        hear(21 + second // 1000 * 2)
+        known.site.clock.advance(1)
+    assert claimed_at == [5, 15, 35, 75, 155, 315, 635, 1275, 1915]
+    known.make(23, generation=2)
+    known.site.clock.advance(PAUSES_IN_PEACE * LONGEST_PAUSE_SECONDS)
+    hear(23)
+    assert len(claimed_at) == 9  # it is ours by now
+    known.site.clock.advance(1)
+    again = known.site.clock.steady - began
+    for _ in range(16):
+        hear(25)
+        known.site.clock.advance(1)
+    assert claimed_at[9:] == [again + 5, again + 15]
 
 
 async def test_waiting_for_applied_does_not_wait_for_secondaries() -> None:

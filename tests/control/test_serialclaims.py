@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dnsd.control import zoneversions
+from dnsd.control.recovery import Restoration
 from dnsd.control.serialclaims import MARGIN, Content, SerialClaims
 from dnsd.core.serials import SERIALS, is_newer
 from dnsd.core.zoneversion import ZoneRecord, ZoneVersion
 from dnsd.errors import StoreUnavailable
 from dnsd.model.pool import Floor
 from dnsd.stores import laststate
+from dnsd.stores.claims import SerialClaim
 from dnsd.stores.laststate import HandedSerial
 from tests.control.rig import ABC, BreakableStore, Clock, Site, site_of, until
 from tests.control.versions import (
@@ -62,9 +65,9 @@ async def test_a_restart_goes_on_from_where_it_was(kind: Kind, tmp_path: Path) -
     assert version(again).serial == serial == shown_serial(again)
     assert records(version(again)) == records(version(site))
     assert keeper(again).since(APEX, serial) == ()
-    assert (await change(again)).serial == serial + 1
+    assert (await change(again)).serial == serial + 2
     third = await transferring(ABC[1:], store=store)
-    assert version(third).serial == serial + 2
+    assert version(third).serial == serial + 4
     await store.close()
 
 
@@ -84,8 +87,8 @@ async def test_servers_of_one_store_agree_on_serials(kind: Kind, tmp_path: Path)
     await other.report("b", up=False)
     await change(one)
     different = await transferring(ABC[1:], store=store)
-    assert version(different).serial == version(one).serial + 1
-    assert (await change(one)).serial == version(different).serial + 1
+    assert version(different).serial == version(one).serial + 2
+    assert (await change(one)).serial == version(different).serial + 2
     await store.close()
 
 
@@ -102,16 +105,16 @@ async def outage(site: Site) -> None:
 
 
 async def test_while_the_store_is_away_serials_rise_by_themselves() -> None:
-    """By one; a secondary that has one of that time gets the whole zone, since another server may have used it too."""
+    """To odd ones; a secondary that has such a one gets the whole zone, since another server may have used it too."""
     site = await transferring()
     first, had = version(site).serial, records(version(site))
     await outage(site)
-    assert version(site).serial == first + 2 == shown_serial(site)
+    assert version(site).serial == first + 3 == shown_serial(site)
     assert applied(had, keeper(site).since(APEX, first) or ()) == records(version(site))
     site.plane.reload(site.plane.settings)
     await keeper(site)._make()
-    assert version(site).serial == first + 2
-    assert keeper(site).since(APEX, first + 2) == ()
+    assert version(site).serial == first + 3
+    assert keeper(site).since(APEX, first + 3) == ()
     assert keeper(site).serial_with(APEX, 1) is None
     site.clock.advance(1)
     await site.report("b")
@@ -136,7 +139,7 @@ async def test_when_the_store_is_back_every_serial_of_that_time_is_replaced(
         after = await seen(site)
         await site.drain("b")
         last = await seen(site)
-    assert after.serial == alone.serial + MARGIN
+    assert after.serial == alone.serial + MARGIN + 1
     assert records(after) == records(alone)
     assert keeper(site).since(APEX, alone.serial) is None
     assert len(keeper(site).since(APEX, after.serial) or ()) == 1
@@ -177,8 +180,99 @@ async def test_a_store_that_has_forgotten_gets_what_was_handed_out() -> None:
     site = await transferring()
     before = await change(site)
     site.store._serials.clear()
-    assert (await change(site)).serial == before.serial + 1
-    assert site.store._serials[ZONE].serial == before.serial + 1
+    assert (await change(site)).serial == before.serial + 2
+    assert site.store._serials[ZONE].serial == before.serial + 2
+
+
+# --- what is heard of others, and doubts ------------------------------------------------------------------------
+
+
+async def given_to(claims: SerialClaims, digest: str = "aa") -> tuple[int, bool]:
+    """Claim a serial; return it, and whether the store has given it."""
+    (given,) = await claims.claim([Content(zone=ZONE, digest=digest, file_serial=0)])
+    return given.serial, given.confirmed
+
+
+async def two_servers() -> tuple[BreakableStore, SerialClaims, SerialClaims]:
+    """Return a store and two servers of it that have both had the same."""
+    store, clock = BreakableStore(), Clock()
+    await store.open()
+    one, other = (SerialClaims(store, clock=lambda: clock.wall) for _ in range(2))
+    assert await given_to(one) == await given_to(other) == (START, True)
+    return store, one, other
+
+
+async def test_a_serial_that_the_store_does_not_know_is_left_well_behind() -> None:
+    """Whoever has made it alone may be gone for ever: the next claim goes beyond it, whatever is in the zone."""
+    for digest in ("aa", "bb"):
+        store, one, other = await two_servers()
+        store.writes_fail = True
+        for number in range(3 * MARGIN):
+            alone, _ = await given_to(one, f"{number:x}")
+        store.writes_fail = False
+        other.heard(ZONE, alone)
+        assert await given_to(other, digest) == (alone + MARGIN + 1, True)
+        assert await given_to(other, "cc") == (alone + MARGIN + 3, True)
+
+
+async def test_a_serial_that_the_store_has_given_is_shared_or_followed() -> None:
+    """Of the same content it is ours as well; of other content, ours is the next one, and not further."""
+    _, one, other = await two_servers()
+    newer, _ = await given_to(one, "bb")
+    other.heard(ZONE, newer)
+    assert await given_to(other, "bb") == (newer, True)
+    newest, _ = await given_to(one, "cc")
+    other.heard(ZONE, newest)
+    assert await given_to(other, "bb") == (newest + 2, True)
+
+
+async def test_no_serial_of_an_outage_is_given_by_the_store_meanwhile() -> None:
+    """One server is cut off while the other one goes on: they never have the same, whatever they have in the zone."""
+    store, one, other = await two_servers()
+    serials = []
+    for number in range(10):
+        store.writes_fail = True
+        alone, sure = await given_to(one, f"a{number}")
+        store.writes_fail = False
+        assert not sure
+        serials += [alone, (await given_to(other, f"b{number}"))[0]]
+    assert len(set(serials)) == len(serials)
+
+
+async def test_after_a_doubt_each_zone_gets_a_serial_well_beyond() -> None:
+    """Once; also where the claim was under way when the doubt came up, and where nothing was handed out yet."""
+    store, one, other = await two_servers()
+    one.doubt()
+    assert one.needed(Content(zone=ZONE, digest="aa", file_serial=0))
+    assert await given_to(one) == (START + MARGIN, True)
+    assert not one.needed(Content(zone=ZONE, digest="aa", file_serial=0))
+    claim_serials = store.claim_serials
+
+    async def doubted(claims: Sequence[SerialClaim]) -> tuple[int, ...]:
+        serials = await claim_serials(claims)
+        other.doubt()
+        return serials
+
+    store.claim_serials = doubted  # type: ignore[method-assign]
+    assert await given_to(other, "bb") == (START + MARGIN + 2, False)
+    store.claim_serials = claim_serials  # type: ignore[method-assign]
+    assert await given_to(other, "bb") == (START + 2 * MARGIN + 2, True)
+    started = SerialClaims(store, clock=lambda: NOW, kept={ZONE: HandedSerial(START + 2 * MARGIN + 2, True)})
+    started.doubt()
+    assert await given_to(started, "bb") == (START + 2 * MARGIN + 4, True)
+
+
+async def test_a_store_that_has_lost_writes_may_give_serials_twice_so_all_begin_anew() -> None:
+    """Differences from before are not told any more, and nothing is said of which serial has what until then."""
+    site = await transferring()
+    before = await change(site)
+    site.plane.restored(Restoration(state=site.plane.publisher.fleet.state, lost_from=3, lost_to=9))
+    assert keeper(site).serial_with(APEX, 1) is None
+    await keeper(site)._make()
+    after = version(site)
+    assert (after.serial, records(after)) == (before.serial + MARGIN, records(before))
+    assert keeper(site).since(APEX, before.serial) is None
+    assert keeper(site).serial_with(APEX, 1) == after.serial
 
 
 # --- the last state ---------------------------------------------------------------------------------------------
@@ -192,20 +286,20 @@ async def test_a_server_that_starts_without_the_store_goes_ahead_of_what_it_last
     kept = {ZONE: HandedSerial(START + 500, True)}
     site = await site_of(store=store, serials=kept, transfer=transfers())
     await keeper(site).begin()
-    assert version(site).serial == START + 500 + MARGIN == shown_serial(site)
+    assert version(site).serial == START + 500 + MARGIN + 1 == shown_serial(site)
     store.writes_fail = False
     await keeper(site)._make()
-    assert version(site).serial == START + 500 + 2 * MARGIN
+    assert version(site).serial == START + 500 + 2 * MARGIN + 2
 
 
 @pytest.mark.parametrize(
     ("kept", "serial"),
     [
         (HandedSerial(START, True), START),  # the store has the same
-        (HandedSerial(START - 5, True), START),  # the store has gone on
-        (HandedSerial(START + 5, True), START + 5 + MARGIN),  # the store has lost what was kept
-        (HandedSerial(START + 5, False), START + 5 + MARGIN),  # the store never had it
-        (HandedSerial(START, False), START + 1),  # of the same number, and perhaps not of the same content
+        (HandedSerial(START - 6, True), START),  # the store has gone on
+        (HandedSerial(START + 6, True), START + 6 + MARGIN),  # the store has lost what was kept
+        (HandedSerial(START + 5, False), START + 6 + MARGIN),  # the store never had it
+        (HandedSerial(START - 1, False), START + 2),  # the store has gone on, and may have had other content
     ],
 )
 async def test_what_was_kept_is_held_against_the_store(kept: HandedSerial, serial: int) -> None:
@@ -237,7 +331,7 @@ async def test_the_last_state_has_the_serials(tmp_path: Path) -> None:
     task = asyncio.create_task(site.plane._keeper.run())
     await until(lambda: kept() == HandedSerial(START, True), "the serial is in the file")
     await outage(site)
-    await until(lambda: kept() == HandedSerial(START + 2, False), "the serial of that time is in the file")
+    await until(lambda: kept() == HandedSerial(START + 3, False), "the serial of that time is in the file")
     task.cancel()
     await asyncio.wait([task])
 
@@ -249,7 +343,7 @@ async def test_the_last_state_has_the_serials(tmp_path: Path) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["claim", "claim", "claim", "away", "back", "restart", "lose"]),
+            st.sampled_from(["claim", "claim", "claim", "hear", "away", "back", "restart", "lose"]),
             st.integers(0, 1),
             st.sampled_from(["aa", "bb", "cc"]),
             st.sampled_from([0, START, START + 3, START + 2000, SERIALS - 1]),
@@ -268,6 +362,7 @@ def test_no_server_goes_back_and_no_given_serial_stands_for_two_contents(
         servers = [SerialClaims(store, clock=lambda: clock.wall) for _ in range(2)]
         last: dict[int, tuple[int, str]] = {}
         given_for: dict[int, str] = {}
+        heard: dict[int, int] = {}
         for action, who, digest, file_serial in steps:
             server = servers[who]
             if action in ("away", "back"):
@@ -277,6 +372,10 @@ def test_no_server_goes_back_and_no_given_serial_stands_for_two_contents(
             elif action == "lose":
                 store._serials.clear()
                 given_for.clear()
+            elif action == "hear":
+                if {0, 1} <= last.keys() and is_newer(last[1 - who][0], last[who][0]):
+                    server.heard(ZONE, last[1 - who][0])
+                    heard[who] = last[1 - who][0]
             else:
                 content = Content(zone=ZONE, digest=digest, file_serial=file_serial)
                 needed = server.needed(content)
@@ -285,7 +384,10 @@ def test_no_server_goes_back_and_no_given_serial_stands_for_two_contents(
                 assert before == given.serial or is_newer(given.serial, before)
                 if needed and had != digest:
                     assert given.serial != before
+                assert given.serial % 2 == (not given.confirmed)
                 if given.confirmed:
+                    if needed and who in heard:
+                        assert not is_newer(heard.pop(who), given.serial)
                     assert given_for.setdefault(given.serial, digest) == digest
                 last[who] = given.serial, digest
                 assert not (given.confirmed and server.needed(content)) or is_newer(file_serial, given.serial)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.core.serials import SERIALS, is_newer, newest, next_serial, serial_of, with_serial
+from dnsd.core.serials import SERIALS, beyond, given_by_store, is_newer, made_alone, newest, serial_of, with_serial
 from tests.support.dnsmessages import zone_of
 
 _serials = st.integers(0, SERIALS - 1)
@@ -32,8 +32,8 @@ def test_what_is_newer(serial: int, than: int, newer: bool) -> None:
 
 @given(_serials, _serials)
 def test_one_more_is_newer_and_of_two_one_at_most(one: int, other: int) -> None:
-    """The next serial follows every serial, and no two follow each other."""
-    assert is_newer(next_serial(one), one)
+    """What goes beyond a serial follows it, and no two follow each other."""
+    assert is_newer(beyond(one, other), one)
     assert not (is_newer(one, other) and is_newer(other, one))
 
 
@@ -44,6 +44,14 @@ def test_the_newest_is_followed_by_none(one: int, other: int) -> None:
     assert found in (one, other)
     assert not is_newer(one, found)
     assert not is_newer(other, found)
+
+
+@given(_serials)
+def test_what_a_store_gives_is_never_what_is_made_alone(serial: int) -> None:
+    """Each is the serial itself or the one behind it, and of the two kinds every serial is one."""
+    given, alone = given_by_store(serial), made_alone(serial)
+    assert {given, alone} == {serial, (serial + 1) % SERIALS}
+    assert (given % 2, alone % 2) == (0, 1)
 
 
 @given(_serials)

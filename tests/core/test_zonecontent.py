@@ -8,6 +8,9 @@ import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dnsd.core.fleet import Fleet, FleetSpec
 from dnsd.core.names import from_text
@@ -94,13 +97,46 @@ def test_a_zone_has_its_file_with_the_fleet_over_it() -> None:
     }
 
 
-def test_an_empty_pool_has_no_record_of_its_types() -> None:
-    """Whether it answers NODATA or SERVFAIL; what the zone file has beside it stays."""
-    for when_empty in (WhenEmpty.NODATA, WhenEmpty.SERVFAIL):
-        (records,) = content([node("a")], [pool(when_empty=when_empty)], drained="a", records=()).values()
-        assert [record for record in records if record.startswith("edge.")] == [
-            'edge.example.org. 300 TXT "beside the pool"'
-        ]
+EMPTIES = (WhenEmpty.NODATA, WhenEmpty.SERVFAIL)
+
+
+@pytest.mark.parametrize("when_empty", EMPTIES)
+def test_an_empty_pool_has_no_record_of_its_types(when_empty: WhenEmpty) -> None:
+    """Whether it answers NODATA or SERVFAIL; what the zone file has beside it stays, and is enough."""
+    (records,) = content([node("a")], [pool(when_empty=when_empty)], drained="a", records=()).values()
+    assert [record for record in records if record.startswith("edge.")] == [
+        'edge.example.org. 300 TXT "beside the pool"'
+    ]
+
+
+@pytest.mark.parametrize("when_empty", EMPTIES)
+@pytest.mark.parametrize("owner", ["alone.example.org.", "*.example.org.", "_x._tcp.example.org."])
+def test_an_empty_pool_that_is_alone_at_its_name_has_a_placeholder(owner: str, when_empty: WhenEmpty) -> None:
+    """With the pool's TTL, so that a secondary answers NODATA; while a node serves there is none."""
+    kind = {"type": PoolType.SRV, "targets": PER_NODE} if owner.startswith("_") else {}
+    fleet = [node("a", ports={"edge": 443})], [pool(owner, ttl=20, when_empty=when_empty, **kind)]
+    (full,), (empty,) = content(*fleet).values(), content(*fleet, drained="a").values()
+    at_owner = [[record for record in records if record.startswith(f"{owner} ")] for records in (full, empty)]
+    assert at_owner[1] == [f'{owner} 20 TXT "no node of this pool serves"']
+    assert len(at_owner[0]) == 1
+    assert "TXT" not in at_owner[0][0]
+
+
+@given(
+    st.sets(st.sampled_from(["edge", "alone", "*", "*.edge", "www2.edge", "_x._tcp", "@", "x.alone"])),
+    st.sampled_from([*EMPTIES, WhenEmpty.DRAINING]),
+    st.sets(st.sampled_from("ab")),
+    st.booleans(),
+)
+def test_every_pool_has_a_record_in_the_zone(
+    labels: set[str], when_empty: WhenEmpty, drained: set[str], in_image: bool
+) -> None:
+    """Whatever its nodes do, and whatever stands beside, above or below it."""
+    owners = ["example.org." if label == "@" else f"{label}.example.org." for label in labels]
+    zone = image_of(from_text("example.org."), rrsets_of(ZONE, "example.org.")) if in_image else zone_of(ZONE)
+    pools = [pool(owner, when_empty=when_empty) for owner in owners]
+    (records,) = content([node("a"), node("b")], pools, zone, drained=" ".join(sorted(drained))).values()
+    assert {record.split()[0] for record in records} >= set(owners)
 
 
 def test_what_points_to_nodes_is_there_once() -> None:

@@ -2,17 +2,20 @@
 
 `commit`: commit drains until killed, and print each revision once it is acknowledged.
 `race`: take NUMBER revisions against others who want them too, and print each one won.
+`claim`: claim NUMBER serials, some for what others claim them for too, and print each with its content.
 `full`: under a limit on the size of files, commit until refused; print the revision, then what the refusal said.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 from pathlib import Path
 
 from dnsd.errors import RevisionConflict, StoreUnavailable
+from dnsd.stores.claims import SerialClaim
 from dnsd.stores.sqlite import SqliteStore
 from tests.stores.samples import put_drain
 
@@ -53,7 +56,15 @@ async def full(store: SqliteStore, _number: int) -> None:
     assert (await store.load()).revision == revision  # the readers of a full store go on
 
 
-DEEDS = {"commit": commit, "race": race, "full": full}
+async def claim(store: SqliteStore, number: int) -> None:
+    for count in range(number):
+        content = 1 if count % 3 == 0 else os.getpid()
+        digest = f"{content * 1000 + count:064x}"
+        (serial,) = await store.claim_serials([SerialClaim(zone="example.org.", digest=digest, at_least=2, first=2)])
+        _say(f"{serial} {digest}")
+
+
+DEEDS = {"commit": commit, "race": race, "full": full, "claim": claim}
 
 
 async def _main(deed: str, path: str, number: int) -> None:

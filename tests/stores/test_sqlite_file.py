@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.errors import StoreUnavailable
+from dnsd.stores.claims import SerialClaim
 from dnsd.stores.schema import APPLICATION_ID, SCHEMA_VERSION
 from dnsd.stores.sqlite import SqliteStore
 from tests.stores.samples import a_report, put_drain
@@ -94,6 +95,29 @@ async def test_a_commit_is_synchronised_and_a_report_need_not_be(tmp_path: Path)
         levels.append(await store._run(lambda connection: connection.execute("PRAGMA synchronous").fetchone()[0]))
     await store.close()
     assert levels == [2, 1, 2]
+
+
+async def test_a_file_from_before_there_were_serials_gets_them_and_keeps_all_else(tmp_path: Path) -> None:
+    """Drains, history and what is reported are as they were, and serials are given from now on."""
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    await store.open()
+    await put_drain(store, 0)
+    await store.put_reports([a_report(sequence=1)])
+    before = await store.load(), await store.history(), await store.changes(after=0)
+    await store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE serials")
+        connection.execute("PRAGMA user_version = 2")
+    claim = SerialClaim(zone="example.org.", digest="aa", at_least=8, first=8)
+    for _ in range(2):
+        store = SqliteStore(path)
+        await store.open()
+        assert (await store.load(), await store.history(), await store.changes(after=0)) == before
+        assert await store.claim_serials([claim]) == (8,)
+        await store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
 async def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:

@@ -104,6 +104,20 @@ async def test_two_processes_never_take_one_revision(tmp_path: Path) -> None:
         assert (await store.load()).revision == 60
 
 
+async def test_two_processes_never_get_one_serial_for_two_contents(tmp_path: Path) -> None:
+    """Each has content of its own and some that both have, on one new file: a serial stands for one of them."""
+    path = tmp_path / "state.db"
+    with child("claim", path, 60) as one, child("claim", path, 60) as two:
+        outputs = [process.communicate(timeout=DEADLINE_SECONDS)[0] for process in (one, two)]
+        assert (one.returncode, two.returncode) == (0, 0)
+    given = [tuple(line.split()) for output in outputs for line in output.splitlines()]
+    assert len(given) == 120
+    assert len({serial for serial, _ in given}) == len(set(given))
+    for output in outputs:
+        serials = [int(line.split()[0]) for line in output.splitlines()]
+        assert serials == sorted(serials)
+
+
 async def test_a_wait_notices_another_process(tmp_path: Path) -> None:
     """A follower gets the commit of another process soon, without one of its own."""
     path = tmp_path / "state.db"

@@ -14,6 +14,7 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.query
+import dns.rcode
 import dns.rdatatype
 import dns.tsig
 import psutil
@@ -111,10 +112,11 @@ class Secondary(Peer):
         return response.answer[0][0].serial if response.answer else None
 
     def answer(self, name: str, rdtype: str = "A") -> set[str]:
-        """Return the data that it answers for a name, of that type."""
+        """Return the data that it answers for a name, of that type; the name is there."""
         response = dns.query.udp(
             dns.message.make_query(name, rdtype), "127.0.0.1", port=self.port, timeout=PATIENCE_SECONDS
         )
+        assert response.rcode() == dns.rcode.NOERROR, response
         wanted = dns.rdatatype.from_text(rdtype)
         return {rdata.to_text() for rrset in response.answer if rrset.rdtype == wanted for rdata in rrset}
 

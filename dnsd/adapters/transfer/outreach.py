@@ -31,6 +31,7 @@ class Outreach:
         self._far = far
         self._reached = [_Reached(each, context.settings) for each in context.settings.secondaries]
         self._couriers: dict[tuple[str, bytes], tuple[Courier, asyncio.Task[None]]] = {}
+        self._of_zone: dict[bytes, list[Courier]] = {}
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -47,10 +48,10 @@ class Outreach:
 
     def made(self, version: ZoneVersion) -> None:
         """Tell of a new version of a zone."""
-        for (_, apex), (courier, _) in self._couriers.items():
-            if apex == version.apex:
-                courier.changed()
-        if not any(apex == version.apex for _, apex in self._couriers):
+        couriers = self._of_zone.get(version.apex, ())
+        for courier in couriers:
+            courier.changed()
+        if not couriers:
             self._changed.set()
 
     def _adjust(self, group: asyncio.TaskGroup) -> None:
@@ -67,6 +68,9 @@ class Outreach:
             if key not in self._couriers and each.correspondent is not None:
                 courier = self._courier(each, key[1], each.correspondent)
                 self._couriers[key] = courier, group.create_task(courier.run(), name=f"courier of {key[0]}")
+        self._of_zone = {}
+        for (_, apex), (courier, _) in self._couriers.items():
+            self._of_zone.setdefault(apex, []).append(courier)
         self._far.forget_others()
 
     def _courier(self, reached: _Reached, apex: bytes, correspondent: Correspondent) -> Courier:

@@ -14,6 +14,10 @@ local function is_newer(serial, than)
   return ahead > 0 and ahead < HALF
 end
 
+local function given_by_store(serial)
+  return (serial + serial % 2) % SERIALS
+end
+
 -- All are read before the first is written; a zone that is claimed twice is seen as it was left by the first claim.
 local kept = {}
 for place = 1, #ARGV, 6 do
@@ -35,7 +39,7 @@ for place = 1, #ARGV, 6 do
   local before = kept[zone]
   local serial
   if not before then
-    serial = tonumber(first)
+    serial = given_by_store(tonumber(first))
   else
     local lost = known ~= '' and is_newer(tonumber(known), before[1])
     local wanted = tonumber(lost and first or at_least)
@@ -46,6 +50,7 @@ for place = 1, #ARGV, 6 do
       if is_newer(wanted, serial) and is_newer(wanted, before[1]) then
         serial = wanted
       end
+      serial = given_by_store(serial)
     end
   end
   if not before or before[1] ~= serial or before[2] ~= digest then

@@ -24,6 +24,7 @@ from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferKey
 from dnsd.control.farservers import FarServers, ZoneWithdrawal
 from dnsd.control.publisher import Publisher
+from dnsd.control.rivalry import Rivalry
 from tests.adapters.transfer.world import (
     APEX,
     FIRST_SERIAL,
@@ -144,7 +145,7 @@ async def going_to(reply: Reply, *, signs: TransferKey | None = None, notify: bo
         zones=lambda: [APEX],
         clock=lambda: 0.0,
         steady=loop.time,
-        overtaken=lambda apex: None,
+        rivalry=Rivalry(heard=lambda apex, serial: None, overtaken=lambda apex: None),
     )
     correspondent = correspondent_of(secondary, [Endpoint("::1", 5354), Endpoint("127.0.0.2", 5354)])
     assert correspondent is not None

@@ -16,6 +16,7 @@ from dnsd.config.transfer import Secondary
 from dnsd.control.farservers import FarServers, ZoneWithdrawal
 from dnsd.control.plane import ControlPlane
 from dnsd.control.publisher import Publisher
+from dnsd.control.rivalry import Rivalry
 from dnsd.core.names import from_text
 from tests.adapters.transfer.world import APEX, FIRST_SERIAL, ZONE, Versions, eventually, records, settings
 from tests.support.servers import free_port
@@ -61,7 +62,7 @@ async def test_there_is_a_courier_for_each_zone_at_each_secondary_that_may_have_
         zones=lambda: plane.settings.zones,
         clock=lambda: 0.0,
         steady=asyncio.get_running_loop().time,
-        overtaken=lambda apex: None,
+        rivalry=Rivalry(heard=lambda apex, serial: None, overtaken=lambda apex: None),
     )
     context = AdapterContext(cast(ControlPlane, plane), "transfer", settings(*secondaries))
     running = Outreach(context, versions, far)
