@@ -74,7 +74,9 @@ def write_with_options(query: Query, answer: Answer, *, limit: int, exchange: Ex
     more = answer.extended_errors if len(message) + len(answer.extended_errors) <= limit else b""
     if exchange is not None and exchange.pads:
         more += _padding(len(message) + len(more), limit=limit)
-    return _with_more(message, more, opt_size=OPT_SIZE + len(options), opt_end=len(message) - len(answer.signature))
+    signed = message.endswith(answer.signature)  # it is left out where it does not fit
+    opt_end = len(message) - len(answer.signature) if signed else len(message)
+    return _with_more(message, more, opt_size=OPT_SIZE + len(options), opt_end=opt_end)
 
 
 def _with_more(message: bytes, options: bytes, *, opt_size: int, opt_end: int) -> bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
+import dns.edns
 import dns.message
+import dns.name
+import dns.rcode
 import dns.tsig
 import dns.tsigkeyring
 import pytest
@@ -347,6 +351,22 @@ def test_a_signature_stays_behind_all_options() -> None:
     parsed = DNSRecord.parse(wire)
     assert [record.rtype for record in parsed.ar] == [41, 250]
     assert [option.code for option in parsed.ar[0].rdata] == [NSID, PADDING]
+
+
+def test_a_signature_that_does_not_fit_leaves_the_rest_whole() -> None:
+    """Long names make a TSIG record that has no room over UDP; the OPT with its options is said all the same."""
+    message = dns.message.from_wire(packet("www.example.org. A", []))
+    message.use_edns(0, payload=512, options=[dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")])
+    long_name = dns.name.from_text(".".join(["k" * 63] * 3 + ["k" * 60]) + ".").to_wire()
+    assert long_name is not None
+    rdata = long_name + struct.pack("!HIHHHHH", 0, int(NOW), 300, 0, 0, 0, 0)
+    signed = message.to_wire() + long_name + struct.pack("!HHIH", 250, 255, 0, len(rdata)) + rdata
+    signed = signed[:10] + struct.pack("!H", 2) + signed[12:]  # ARCOUNT: the OPT and this one
+    told = {}
+    for via in (UDP, TCP):
+        response = dns.message.from_wire(engine_by().respond(signed, now=NOW, via=via, peer=PEER) or b"", keyring=False)
+        told[via] = response.rcode(), [option.otype for option in response.options], response.had_tsig
+    assert told == {UDP: (dns.rcode.NOTAUTH, [NSID], False), TCP: (dns.rcode.NOTAUTH, [NSID], True)}
 
 
 @pytest.mark.parametrize("via", [UDP, TCP])

@@ -490,6 +490,7 @@ def test_what_is_no_call_gets_an_error_and_is_counted(world: World) -> None:
         other.sendall(b"GET /v1/nodes HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while other.recv(4096):  # until the server ends the connection
             pass
-    assert malformed() - before in (3, 4)  # the library may end the call of the large one before it is looked at
+    # The library may end the call of the large one before it is looked at; calls of tests before may be told late.
+    assert malformed() - before >= 3
     assert world.call("GetStatus", pb.GetStatusRequest(node="edge-1")).node == "edge-1"
     wait_until(lambda: 'dnsd_adapter_up{adapter="grpc"} 1.0' in world.http_text("/metrics"), "the adapter is up")
