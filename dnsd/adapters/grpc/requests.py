@@ -51,7 +51,7 @@ class Order(NamedTuple):
     wait_seconds: float
 
 
-def placing(message: control_pb2.PlaceDrainRequest) -> tuple[DrainRequest, Order]:
+def placing(message: control_pb2.DrainRequest) -> tuple[DrainRequest, Order]:
     """Return what a message asks for.
 
     Raises:
@@ -78,7 +78,7 @@ def placing(message: control_pb2.PlaceDrainRequest) -> tuple[DrainRequest, Order
     return reading.request(DrainRequest, values), order
 
 
-def releasing(message: control_pb2.ReleaseDrainRequest) -> tuple[ReleaseRequest, Order]:
+def releasing(message: control_pb2.UndrainRequest) -> tuple[ReleaseRequest, Order]:
     """Return what a message asks for.
 
     Raises:
@@ -145,7 +145,7 @@ class _Reading:
         except ValidationError as error:
             raise invalid([field_error(item) for item in error.errors(include_url=False)]) from None
 
-    def order(self, message: control_pb2.PlaceDrainRequest | control_pb2.ReleaseDrainRequest) -> Order:
+    def order(self, message: control_pb2.DrainRequest | control_pb2.UndrainRequest) -> Order:
         """Return what an order says beside its request."""
         if_revision = message.if_revision if message.HasField("if_revision") else None
         if if_revision is not None and if_revision < 0:

@@ -54,15 +54,15 @@ class Control(control_pb2_grpc.ControlServicer):
 
     # --- drains -------------------------------------------------------------------------------------------------
 
-    async def PlaceDrain(self, message: control_pb2.PlaceDrainRequest, context: Context) -> control_pb2.DrainOutcome:  # noqa: N802 - as the definition has it
+    async def Drain(self, message: control_pb2.DrainRequest, context: Context) -> control_pb2.DrainOutcome:  # noqa: N802 - as the definition has it
         """Place a drain, or change its holder's."""
         actor = self._admit(context, Access.WRITE_NODE, node=message.node)
         request, order = placing(message)
         placed = ordering.place(self._plane, message.node, request, actor=actor, if_revision=order.if_revision)
         return await self._outcome(placed, order)
 
-    async def ReleaseDrain(  # noqa: N802
-        self, message: control_pb2.ReleaseDrainRequest, context: Context
+    async def Undrain(  # noqa: N802
+        self, message: control_pb2.UndrainRequest, context: Context
     ) -> control_pb2.DrainOutcome:
         """Release a holder's drains of a node, or those of all holders."""
         actor = self._admit(context, Access.WRITE_NODE, node=message.node)
@@ -119,7 +119,7 @@ class Control(control_pb2_grpc.ControlServicer):
 
     # --- status and events --------------------------------------------------------------------------------------
 
-    async def GetStatus(self, message: control_pb2.GetStatusRequest, context: Context) -> control_pb2.NodeStatus:  # noqa: N802
+    async def Status(self, message: control_pb2.StatusRequest, context: Context) -> control_pb2.NodeStatus:  # noqa: N802
         """Say how far a node's drain has come, and whether it is safe to stop."""
         self._admit(context, Access.READ_NODE, node=message.node)
         return filled(control_pb2.NodeStatus(), self._plane.status(message.node))

@@ -28,8 +28,8 @@ from tests.support.certificates import make_pair
 # What the type checker is told of them leaves out those of `List`.
 MESSAGES: Any = health_pb2
 
-ORDER = pb.PlaceDrainRequest(node="edge-1", reason="kernel")
-WAITING = pb.PlaceDrainRequest(node="edge-1", reason="kernel", wait_applied=True)
+ORDER = pb.DrainRequest(node="edge-1", reason="kernel")
+WAITING = pb.DrainRequest(node="edge-1", reason="kernel", wait_applied=True)
 
 
 async def _failure(call: Any) -> Failure:
@@ -45,7 +45,7 @@ async def test_a_caller_that_goes_away_leaves_no_half_of_a_drain() -> None:
     """An order that is being carried out when its call is cancelled is carried out to its end."""
     async with grpc_site() as site:
         site.plane.gate.clear()
-        call = site.control.PlaceDrain(ORDER)
+        call = site.control.Drain(ORDER)
         await until(lambda: site.plane.writing)
         call.cancel()
         await until(lambda: site.counted("cancelled") == 1)
@@ -58,7 +58,7 @@ async def test_the_end_of_the_server_waits_for_what_is_being_written() -> None:
     """A write whose caller is gone is done before the adapter has ended."""
     async with grpc_site() as site:
         site.plane.gate.clear()
-        call = site.control.PlaceDrain(ORDER)
+        call = site.control.Drain(ORDER)
         await until(lambda: site.plane.writing)
         call.cancel()
         await until(lambda: site.counted("cancelled") == 1)
@@ -75,12 +75,12 @@ async def test_a_deadline_ends_the_wait_and_not_the_drain() -> None:
         deadline_seconds = 0.1
         while not site.plane.waits:  # on a machine that is so busy, it had not begun to wait
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await site.control.PlaceDrain(WAITING, timeout=deadline_seconds)
+                await site.control.Drain(WAITING, timeout=deadline_seconds)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             deadline_seconds *= 2
         assert len(site.plane.drains()) == 1
         await until(lambda: site.counted("cancelled"))
-        again = await site.control.PlaceDrain(ORDER)
+        again = await site.control.Drain(ORDER)
         assert (again.changed, [each.consumer for each in again.pending]) == (False, ["ns1/0"])
 
 
@@ -88,7 +88,7 @@ async def test_a_wait_ends_when_everybody_has_applied() -> None:
     """`wait_applied` holds the answer back until the last consumer has applied it; 5 s unless told otherwise."""
     async with grpc_site() as site:
         site.plane.lagging = {"ns1/0"}
-        call = site.control.PlaceDrain(WAITING)
+        call = site.control.Drain(WAITING)
         await until(lambda: site.plane.waits)
         site.plane.catch_up()
         answer = await call
@@ -211,7 +211,7 @@ async def test_an_address_that_is_taken_is_told() -> None:
 async def test_a_stranger_is_refused_before_anything_is_waited_for() -> None:
     """Whoever is not allowed need not send a message to be told so, and cannot hold a call open by keeping quiet."""
     async with grpc_site(allow=(IPv4Network("192.0.2.0/24"),)) as site:
-        assert (await _failure(_silent(site, "GetStatus"))).problem["id"] == "address-not-allowed"
+        assert (await _failure(_silent(site, "Status"))).problem["id"] == "address-not-allowed"
 
 
 # --- calls that are held open ---------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def _silent(site: GrpcSite, method: str) -> Any:
     return site.channel.stream_unary(f"/dnsd.v1.Control/{method}")()
 
 
-@pytest.mark.parametrize("method", ["PlaceDrain", "Watch"])
+@pytest.mark.parametrize("method", ["Drain", "Watch"])
 async def test_a_call_whose_message_does_not_come_is_ended(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that begins a call and keeps quiet holds its place for a while, and not for ever."""
     monkeypatch.setattr(frame, "MESSAGE_TIMEOUT_SECONDS", 0.1)
@@ -236,7 +236,7 @@ async def test_a_call_whose_message_does_not_come_is_ended(method: str, monkeypa
 async def test_a_call_without_a_message_is_malformed() -> None:
     """A client that ends its side without having sent anything is told so."""
     async with grpc_site() as site:
-        call = _silent(site, "GetStatus")
+        call = _silent(site, "Status")
         await call.done_writing()
         failure = await _failure(call)
         assert (failure.code, failure.problem["id"]) == ("INVALID_ARGUMENT", "malformed-body")
@@ -298,7 +298,7 @@ async def test_a_call_at_the_end_is_answered() -> None:
     """A call in flight when the server stops gets its answer."""
     async with grpc_site() as site:
         site.plane.gate.clear()
-        call = site.control.PlaceDrain(ORDER, timeout=PATIENCE_SECONDS)
+        call = site.control.Drain(ORDER, timeout=PATIENCE_SECONDS)
         await until(lambda: site.plane.writing)
         ending = asyncio.create_task(stopped(site.task))
         await asyncio.sleep(0)

@@ -201,7 +201,7 @@ def test_a_message_has_every_field_of_its_document(message: Any, model: type[Bas
 def test_an_order_has_every_field_of_its_request() -> None:
     """What HTTP takes for a drain and its release, a message takes too, with the node, the revision and the wait."""
     beside = {"node", "if_revision", "wait_applied", "timeout"}
-    for message, model in ((pb.PlaceDrainRequest, s.DrainRequest), (pb.ReleaseDrainRequest, s.ReleaseRequest)):
+    for message, model in ((pb.DrainRequest, s.DrainRequest), (pb.UndrainRequest, s.ReleaseRequest)):
         fields: Any = message.DESCRIPTOR.fields
         assert {field.name for field in fields} == beside | set(model.model_fields)
 

@@ -108,8 +108,8 @@ async def test_what_is_not_known_any_more_begins_with_a_reset() -> None:
     """Behind a revision whose events are trimmed, the first event is a reset, and the others are from now on."""
     async with grpc_site() as site:
         for _ in range(2):
-            await site.control.PlaceDrain(pb.PlaceDrainRequest(node="edge-1", reason="x"))
-            await site.control.ReleaseDrain(pb.ReleaseDrainRequest(node="edge-1"))
+            await site.control.Drain(pb.DrainRequest(node="edge-1", reason="x"))
+            await site.control.Undrain(pb.UndrainRequest(node="edge-1"))
         site.plane.trim()
         call = await _watch(site, after_revision=1)
         site.plane.emit(_event(5, names=("a", "b"), more={"count": 2, "none": None}))

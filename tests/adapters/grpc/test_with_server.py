@@ -128,9 +128,9 @@ class Fault:
     code: str = "INVALID_ARGUMENT"
 
 
-def placing(**fields: Any) -> pb.PlaceDrainRequest:
+def placing(**fields: Any) -> pb.DrainRequest:
     """Return an order that nothing else is wrong with."""
-    return pb.PlaceDrainRequest(**{"node": "edge-1", "reason": "kernel", **fields})
+    return pb.DrainRequest(**{"node": "edge-1", "reason": "kernel", **fields})
 
 
 def place_fault(
@@ -144,13 +144,13 @@ def place_fault(
     fields = more.pop("fields", None)
     message = placing(node=node, **(dict(body or {}) if fields is None else fields))
     document = {"reason": "kernel", **(body or {})}
-    return Fault(name, "PlaceDrain", message, ("PUT", f"/v1/nodes/{node}/drain{query}"), document, **more)
+    return Fault(name, "Drain", message, ("PUT", f"/v1/nodes/{node}/drain{query}"), document, **more)
 
 
 def release_fault(name: str, *, query: str = "", node: str = "edge-1", **more: Any) -> Fault:
     """Return a mistake in releasing drains."""
-    message = pb.ReleaseDrainRequest(node=node, **more.pop("fields", {}))
-    return Fault(name, "ReleaseDrain", message, ("DELETE", f"/v1/nodes/{node}/drain{query}"), **more)
+    message = pb.UndrainRequest(node=node, **more.pop("fields", {}))
+    return Fault(name, "Undrain", message, ("DELETE", f"/v1/nodes/{node}/drain{query}"), **more)
 
 
 ELEVEN_YEARS = 11 * 365 * 86400
@@ -222,15 +222,15 @@ FAULTS = (
     Fault("nobody lists", "ListPools", pb.ListPoolsRequest(), ("GET", "/v1/pools"), caller="", code="UNAUTHENTICATED"),
     Fault(
         "status of an unknown node",
-        "GetStatus",
-        pb.GetStatusRequest(node="edge-9"),
+        "Status",
+        pb.StatusRequest(node="edge-9"),
         ("GET", "/v1/nodes/edge-9/status"),
         code="NOT_FOUND",
     ),
     Fault(
         "an agent asks of another",
-        "GetStatus",
-        pb.GetStatusRequest(node="edge-2"),
+        "Status",
+        pb.StatusRequest(node="edge-2"),
         ("GET", "/v1/nodes/edge-2/status"),
         caller="edge-agent",
         code="PERMISSION_DENIED",
@@ -296,7 +296,7 @@ def test_a_fault_is_told_as_http_tells_it(world: World, fault: Fault) -> None:
 )
 def test_what_json_cannot_say_is_refused(world: World, message: Any, field: str, text: str) -> None:
     """Values that only a message can have are refused with the field that has them."""
-    failure = world.fails("PlaceDrain", message)
+    failure = world.fails("Drain", message)
     assert failure.code == "INVALID_ARGUMENT"
     assert failure.fields == [field]
     assert failure.text.startswith(f"{field}: {text}")
@@ -304,8 +304,8 @@ def test_what_json_cannot_say_is_refused(world: World, message: Any, field: str,
 
 def test_an_error_is_bounded_whatever_it_quotes(world: World) -> None:
     """An order with thousands of wrong characters, or many wrong roles, gets an error that every client can read."""
-    long = world.fails("PlaceDrain", placing(roles=["\N{GREEK SMALL LETTER OMEGA}" * 20_000]))
-    many = world.fails("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1", roles=[""] * 1_000))
+    long = world.fails("Drain", placing(roles=["\N{GREEK SMALL LETTER OMEGA}" * 20_000]))
+    many = world.fails("Undrain", pb.UndrainRequest(node="edge-1", roles=[""] * 1_000))
     assert (long.code, many.code) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
     assert len(long.text.encode()) < 600
     assert many.left_out > 900
@@ -317,15 +317,15 @@ def test_an_error_is_bounded_whatever_it_quotes(world: World) -> None:
 def test_a_drain_from_its_order_to_its_release(world: World) -> None:
     """A drain over gRPC is one over HTTP: its outcome, the lists and the status say the same in both."""
     order = placing(roles=["edge"], mode=pb.MODE_MAINTENANCE, expires_in=seconds(600), wait_applied=True)
-    dry = world.call("PlaceDrain", placing(dry_run=True))
+    dry = world.call("Drain", placing(dry_run=True))
     assert (dry.dry_run, dry.changed, len(dry.applied)) == (True, True, 0)
-    placed = plain(world.call("PlaceDrain", order))
+    placed = plain(world.call("Drain", order))
     assert (placed["changed"], placed["pending"]) == (True, [])
     assert [each["consumer"] for each in placed["applied"]] == ["ns1"]
     drain = placed["drain"]
     assert (drain["actor"], drain["holder"], drain["mode"], drain["state"]) == ("olga", "olga", "maintenance", "active")
     assert world.server.addresses("edge.example.org.") == {"192.0.2.12", "192.0.2.13"}
-    again = plain(world.call("PlaceDrain", order))
+    again = plain(world.call("Drain", order))
     assert (again["changed"], again["revision"]) == (False, placed["revision"])
 
     for call, message, path in (
@@ -338,15 +338,15 @@ def test_a_drain_from_its_order_to_its_release(world: World) -> None:
         assert _without_moments(listed[call.removeprefix("List").lower()]) == _without_moments(told["items"]), call
         assert listed["next"] is None
         assert listed.get("revision", placed["revision"]) == placed["revision"]
-    status = plain(world.call("GetStatus", pb.GetStatusRequest(node="edge-1"), caller="edge-agent"))
+    status = plain(world.call("Status", pb.StatusRequest(node="edge-1"), caller="edge-agent"))
     told = world.http("GET", "/v1/nodes/edge-1/status", caller="edge-agent")
     assert _without_moments(status) == _without_moments(told)
     assert (status["safe_to_stop"], len(status["blockers"])) == (False, 1)
 
-    released = plain(world.call("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1", ramp=seconds(3600))))
+    released = plain(world.call("Undrain", pb.UndrainRequest(node="edge-1", ramp=seconds(3600))))
     assert [each["state"] for each in released["released"]] == ["released"]
     assert released["ramp"]["percent"] == 10
-    ended = world.call("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1", wait_applied=True, timeout=seconds(5)))
+    ended = world.call("Undrain", pb.UndrainRequest(node="edge-1", wait_applied=True, timeout=seconds(5)))
     assert (ended.changed, len(ended.pending)) == (True, 0)
     assert world.server.addresses("edge.example.org.") == {"192.0.2.11", "192.0.2.12", "192.0.2.13"}
 
@@ -365,17 +365,17 @@ def test_every_field_of_an_order_counts(world: World) -> None:
     """Start, end, holder, force and all holders do what they do over HTTP."""
     start = Timestamp(seconds=4_000_000_000)
     end = Timestamp(seconds=4_000_003_600)
-    scheduled = world.call("PlaceDrain", placing(holder="ops", starts_at=start, expires_at=end)).drain
+    scheduled = world.call("Drain", placing(holder="ops", starts_at=start, expires_at=end)).drain
     assert (scheduled.state, scheduled.holder) == (pb.DRAIN_STATE_SCHEDULED, "ops")
     assert (scheduled.starts_at, scheduled.expires_at) == (start, end)
-    forced = world.call("PlaceDrain", placing(node="edge-3", force=True, indefinite=True)).drain
+    forced = world.call("Drain", placing(node="edge-3", force=True, indefinite=True)).drain
     assert (forced.forced, forced.HasField("expires_at"), list(forced.roles)) == (True, False, ["*"])
-    by_agent = world.call("PlaceDrain", placing(), caller="edge-agent").drain
+    by_agent = world.call("Drain", placing(), caller="edge-agent").drain
     assert (by_agent.holder, by_agent.actor) == ("edge-agent", "edge-agent")
-    kept = world.call("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1", dry_run=True, all_holders=True))
+    kept = world.call("Undrain", pb.UndrainRequest(node="edge-1", dry_run=True, all_holders=True))
     assert (len(kept.released), kept.dry_run) == (2, True)
     for node in ("edge-1", "edge-3"):
-        world.call("ReleaseDrain", pb.ReleaseDrainRequest(node=node, all_holders=True))
+        world.call("Undrain", pb.UndrainRequest(node=node, all_holders=True))
     assert not world.call("ListDrains", pb.ListDrainsRequest()).drains
 
 
@@ -399,7 +399,7 @@ def test_of_two_orders_on_one_revision_one_is_carried_out(world: World) -> None:
 
     def order(caller: str) -> str:
         try:
-            world.call("PlaceDrain", placing(if_revision=revision), caller=caller)
+            world.call("Drain", placing(if_revision=revision), caller=caller)
         except grpc.RpcError as error:
             failure = Failure(error)
             assert failure.problem["revision"] == revision + 1
@@ -408,7 +408,7 @@ def test_of_two_orders_on_one_revision_one_is_carried_out(world: World) -> None:
 
     with ThreadPoolExecutor(2) as callers:
         assert sorted(callers.map(order, ("olga", "otto"))) == ["ABORTED", "OK"]
-    world.call("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1", all_holders=True))
+    world.call("Undrain", pb.UndrainRequest(node="edge-1", all_holders=True))
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ def test_a_watcher_that_comes_again_misses_nothing(world: World) -> None:
     """Events come as they happen, as over HTTP, and a later call brings what came after the revision it names."""
     first = world.call("Watch", pb.WatchRequest(), caller="vera")
     first.initial_metadata()  # from here on it is subscribed
-    placed = world.call("PlaceDrain", placing())
+    placed = world.call("Drain", placing())
     event = plain(next(first))
     assert (event["type"], event["node"], event["revision"]) == ("drain", "edge-1", placed.revision)
     assert event["detail"]["reason"] == "kernel"
@@ -427,7 +427,7 @@ def test_a_watcher_that_comes_again_misses_nothing(world: World) -> None:
         next(first)
     assert caught.value.code() is grpc.StatusCode.CANCELLED
 
-    released = world.call("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1"))
+    released = world.call("Undrain", pb.UndrainRequest(node="edge-1"))
     second = world.call("Watch", pb.WatchRequest(after_revision=placed.revision), caller="vera")
     missed = plain(next(second))
     assert (missed["type"], missed["revision"]) == ("drain-removed", released.revision)
@@ -435,10 +435,10 @@ def test_a_watcher_that_comes_again_misses_nothing(world: World) -> None:
 
     beyond = world.call("Watch", pb.WatchRequest(after_revision=10_000), caller="vera")
     assert plain(next(beyond))["type"] == "reset"
-    placed = world.call("PlaceDrain", placing())
+    placed = world.call("Drain", placing())
     assert next(beyond).revision == placed.revision
     beyond.cancel()
-    world.call("ReleaseDrain", pb.ReleaseDrainRequest(node="edge-1"))
+    world.call("Undrain", pb.UndrainRequest(node="edge-1"))
 
 
 # --- what is beside the service -------------------------------------------------------------------------------------
@@ -476,10 +476,10 @@ def test_what_is_no_call_gets_an_error_and_is_counted(world: World) -> None:
 
     before = malformed()
     for method, data, code in (
-        ("GetStatus", b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
+        ("Status", b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
         ("Watch", b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
-        ("Drain", b"", grpc.StatusCode.UNIMPLEMENTED),
-        ("GetStatus", b"\x0a" * 100_000, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ("Retire", b"", grpc.StatusCode.UNIMPLEMENTED),
+        ("Status", b"\x0a" * 100_000, grpc.StatusCode.RESOURCE_EXHAUSTED),
     ):
         raw: Any = world.channel.unary_unary(f"/dnsd.v1.Control/{method}")
         with pytest.raises(grpc.RpcError) as caught:
@@ -492,5 +492,5 @@ def test_what_is_no_call_gets_an_error_and_is_counted(world: World) -> None:
             pass
     # The library may end the call of the large one before it is looked at; calls of tests before may be told late.
     assert malformed() - before >= 3
-    assert world.call("GetStatus", pb.GetStatusRequest(node="edge-1")).node == "edge-1"
+    assert world.call("Status", pb.StatusRequest(node="edge-1")).node == "edge-1"
     wait_until(lambda: 'dnsd_adapter_up{adapter="grpc"} 1.0' in world.http_text("/metrics"), "the adapter is up")
