@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from admin.connections import HEADER_TIMEOUT_SECONDS, MAX_CONNECTIONS, Connectio
 from admin.problems import malformed_request
 from dnsd.config.settings import Endpoint
 from dnsd.errors import StartError
+from dnsd.oserrors import reason_of
 
 # How long requests in flight may take to end when the server stops; aiohttp takes up to twice that. Unit: seconds.
 SHUTDOWN_GRACE_SECONDS = 1.0
@@ -83,8 +83,7 @@ class AdminServer:
             )
         except OSError as error:
             await self._runner.cleanup()
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise StartError(f"{self._what} cannot listen on {self._wanted.text}: {reason}") from None
+            raise StartError(f"{self._what} cannot listen on {self._wanted.text}: {reason_of(error)}") from None
 
     def _connection(self) -> Connection:
         if self._runner.server is None:

@@ -47,12 +47,13 @@ class Complaints:
     steady: Callable[[], float] = time.monotonic
     _said: dict[str, tuple[float, int]] = field(default_factory=dict)  # when last, how many since
 
-    def say(self, kind: str, detail: str) -> None:
+    def say(self, kind: str, detail: str, *, level: int = logging.WARNING) -> None:
         """Log what a peer does wrong.
 
         Args:
             kind: what is told apart, of few values; a peer cannot choose it freely.
             detail: the rest of the line.
+            level: of `logging`; INFO for the end of what was wrong.
         """
         now = self.steady()
         said = self._said.get(kind)
@@ -65,7 +66,7 @@ class Complaints:
             return
         self._said[kind] = now, 0
         more = f" ({said[1]} more like it in the minute before)" if said is not None and said[1] else ""
-        log.warning("%s: %s: %s%s", self.name, kind, detail, more)
+        log.log(level, "%s: %s: %s%s", self.name, kind, detail, more)
 
 
 @dataclass(slots=True)
@@ -93,6 +94,11 @@ class AdapterContext(Generic[SettingsT]):
     def count(self, result: str) -> None:
         """Count a request by what became of it: `ok`, `refused`, `malformed` and the like, few in all."""
         self.counts[self.name, result] += 1
+
+    def refuse(self, peer: str | None) -> None:
+        """Count and log one whose address is not allowed."""
+        self.count("refused")
+        self.complaints.say("refused", f"{peer} is not among those who are allowed")
 
     def listening(self, where: str) -> None:
         """Say that it serves from now on."""

@@ -103,8 +103,8 @@ class Groups:
 
     @property
     def now(self) -> float:
-        """The present instant, and not before the fleet's last step: a clock that is set back a little undoes none."""
-        return max(self._plane.clock(), self._plane.publisher.fleet.stepped_at)
+        """See `ControlPlane.now`."""
+        return self._plane.now
 
     def find(self, name: str) -> Group | None:
         """Return a group, or None where there is no such role or pool.

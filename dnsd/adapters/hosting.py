@@ -74,8 +74,10 @@ class AdapterHost:
             await self._end(list(self._running))
 
     async def _adjust(self) -> None:
-        wanted = self._wanted()
+        wanted, had_before = self._wanted(), list(self._running)
         await self._end([name for name, (had, _) in self._running.items() if wanted.get(name) != had])
+        for name in [name for name in had_before if name not in wanted]:
+            log.info("%s: ended, since it is no longer configured", name)
         for name, settings in wanted.items():
             if name not in self._running:
                 context = AdapterContext(self._plane, name, settings, self.counts)
@@ -105,7 +107,8 @@ class AdapterHost:
         try:
             await self._factories[context.name](context).run()
         except StartError as error:
-            log.error("%s: %s; it is tried again, and answers go on", context.name, error)
+            why = str(error).removeprefix(f"{context.name} ")  # some say themselves who they are
+            log.error("%s: %s; it is tried again, and answers go on", context.name, why)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():

@@ -1,11 +1,10 @@
-"""The nodes of a role as other protocols show them: mode, health, share and port of each, and which group is meant.
+"""A node in a role as other protocols show it: its mode, health, share and port, and who has drained it.
 
 It owns what every adapter would else work out for itself from the fleet. It is pure: no socket, no clock, no protocol.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dnsd.core.fleet import Fleet
@@ -65,16 +64,6 @@ def member_of(fleet: Fleet, role: str, node: str, *, now: float) -> RoleMember |
     if found is None or role not in found.roles:
         return None
     return _member(fleet, role, found, now)
-
-
-def members_of(fleet: Fleet, role: str, *, now: float) -> Iterator[RoleMember]:
-    """Yield every node that has a role, in the order of their ids; none where nobody has it.
-
-    Args:
-        now: instant.
-    """
-    for key in sorted(key for key, node in fleet.nodes.items() if role in node.roles):
-        yield _member(fleet, role, fleet.nodes[key], now)
 
 
 def _member(fleet: Fleet, role: str, node: Node, now: float) -> RoleMember:

@@ -113,8 +113,7 @@ class HttpAdapter:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         context = self._context
         if not is_allowed(request.remote, context.settings.allow):
-            context.count("refused")
-            context.complaints.say("refused", f"{request.remote} is not among those who are allowed")
+            context.refuse(request.remote)
             refusal = self._error(403, "this address is not allowed")
             refusal.force_close()  # connections are few, and those who are allowed need them
             return refusal

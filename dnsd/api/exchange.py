@@ -7,7 +7,6 @@ nothing of what the documents mean.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self, TypeVar
 
@@ -19,6 +18,7 @@ from dnsd.api.address import checked_server, checked_token
 from dnsd.api.errors import ApiError, NoAnswerInTime, ServerUnreachable, UnexpectedAnswer
 from dnsd.api.schemas import ProblemDetail
 from dnsd.errors import DnsdError
+from dnsd.oserrors import reason_of
 
 # For the TCP and TLS handshakes. Unit: seconds.
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -132,13 +132,8 @@ class Exchange:
         if isinstance(error, TimeoutError):
             return NoAnswerInTime(self.server)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return ServerUnreachable(self.server, _system_reason(error), sent=False)
+            return ServerUnreachable(self.server, reason_of(error), sent=False)
         return ServerUnreachable(self.server, f"the connection broke ({error or type(error).__name__})", sent=True)
-
-
-def _system_reason(error: aiohttp.ClientConnectorError) -> str:
-    # The library words "connection refused" as the call that failed; resolvers' errors have negative numbers.
-    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
 
 
 def _parsed(response: aiohttp.ClientResponse, payload: bytes, answer: type[AnswerT]) -> AnswerT:

@@ -350,7 +350,7 @@ class ConsumerInfo(Answer):
     applied_revision: int
     lag_ms: float | None = Field(description="How long after the last change it was applied; null: not known.")
     behind: bool
-    last_seen: Instant
+    last_seen: Instant | None = Field(description="Null: never; a secondary that has not answered yet.")
     live: bool
 
 

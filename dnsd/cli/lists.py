@@ -210,7 +210,7 @@ def _consumer_row(consumer: ConsumerInfo, *, now: float) -> tuple[str, ...]:
         _yes(consumer.behind),
         milliseconds(consumer.lag_ms),
         _yes(consumer.live),
-        moment(consumer.last_seen, now=now),
+        "never" if consumer.last_seen is None else moment(consumer.last_seen, now=now),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -61,7 +62,8 @@ GRPC_MODULES = ("grpc", "grpc_health", "grpc_reflection", "google.protobuf", "go
 
 # What hatch_build.py generates, which a checkout may be installed without.
 GRPC_CODE = "dnsd.adapters.grpc.v1.control_pb2_grpc"
-FROM_SOURCE = "in the folder of its source, pip install --editable '.[grpc]'"
+PIP = f"{sys.executable} -m pip install"
+FROM_SOURCE = f"in the folder of its source, {PIP} --editable '.[grpc]'"
 
 Check = Callable[[Entry[AdapterSection], Findings, Surroundings], AdapterSettings]
 
@@ -195,7 +197,7 @@ def _check_installed(entry: Entry[AdapterSection], findings: Findings) -> None:
     missing = [name for name in GRPC_MODULES if not _is_installed(name)]
     has_code = _is_installed(GRPC_CODE)
     if missing:
-        remedy = "pip install 'dnsd[grpc]'" if has_code else FROM_SOURCE
+        remedy = f"{PIP} 'dnsd[grpc]'" if has_code else FROM_SOURCE
         message = f"gRPC needs libraries that are not installed, {', '.join(missing)}: {remedy}"
         findings.problem(entry.path, "missing-libraries", message=message)
     elif not has_code:

@@ -90,8 +90,10 @@ def check_taken(
     endpoint: Endpoint, path: tuple[str | int, ...], findings: Findings, *, taken: Sequence[Endpoint]
 ) -> None:
     """Report an address that has what another one needs: all of them listen over TCP."""
+    claimed_by = findings.claim(endpoint.text, path)
     if endpoint in taken:
-        findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already")
+        by = f", by {claimed_by}" if claimed_by is not None else ""
+        findings.problem(path, "duplicate-listen", message=f"{endpoint.text} is listed already{by}")
         return
     for other in taken:
         if _overlap(endpoint, other):

@@ -32,6 +32,7 @@ class Findings:
         self.warnings: list[Problem] = []
         self._file = file
         self._lines = lines
+        self._claimed: dict[str, Path] = {}
 
     def problem(self, path: Path, problem_id: str, *, message: str) -> None:
         """Keep a reason why the configuration cannot be used.
@@ -50,6 +51,11 @@ class Findings:
     def line(self, path: Path) -> int:
         """Return the line of a key, as messages about another key name it."""
         return line_of(self._lines, path)
+
+    def claim(self, what: str, path: Path) -> str | None:
+        """Take note that a key has what only one may have; return the place of another one that has it already."""
+        first = self._claimed.setdefault(what, path)
+        return None if first == path else place_of(first)
 
     def _found(self, path: Path, problem_id: str, message: str) -> Problem:
         return Problem(self._file, line_of(self._lines, path), place_of(path), problem_id, message)

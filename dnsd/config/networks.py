@@ -17,8 +17,16 @@ def read_network(text: str) -> IPv4Network | IPv6Network:
     """
     if "%" in text:
         raise ValueError(f"{text!r} has a zone, which no network has")
-    network = ip_network(text)
+    network = _parsed(text)
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         mapped = network.network_address.ipv4_mapped
         return IPv4Network(f"{mapped}/{network.prefixlen - _MAPPED_BITS}")
     return network
+
+
+def _parsed(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        around = ip_network(text, strict=False)
+        raise ValueError(f"there are bits beyond the prefix; the network is {around}") from None

@@ -44,6 +44,9 @@ def check_transfer(
     for each in document.transfer_keys:
         keys.add(each)
     secondaries = _Secondaries(findings, keys, zone_names(document.zones))
+    if not document.transfer_secondaries:
+        message = "there is no [[transfer.secondary]], so nobody may transfer anything"
+        findings.warning(entry.path, "no-secondaries", message=message)
     for each_secondary in document.transfer_secondaries:
         secondaries.add(each_secondary)
     return TransferSettings(
@@ -161,7 +164,7 @@ class _Secondaries:
         if entry.section.notify and "notify" in entry.section.model_fields_set:
             message = "it has no address to be told of changes at"
             self._findings.problem(entry.at("notify"), "notify-nowhere", message=message)
-        message = "it has no address, so nobody asks it how far it is: `safe` does not wait for it"
+        message = "it has no address, so nobody asks it how far it is: safe to stop does not wait for it"
         self._findings.warning(entry.path, "secondary-unseen", message=message)
 
     def _warn_of_anybody(

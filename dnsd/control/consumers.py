@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from dnsd.api.schemas import AppliedBy, ConsumerInfo, PendingAt
+from dnsd.control.lagging import Lagging, lagging_of
 from dnsd.control.others import Others
 from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
@@ -153,6 +154,11 @@ class Consumers:
             )
             for consumer, live in self._all()
         ]
+
+    def lagging(self) -> Lagging:
+        """Return how far they are, as they were last read, and at that time while the store is away."""
+        now = self._clock() if self._health.readable else self._health.seen_at
+        return lagging_of(self.infos(), missed_since=self._publisher.missed_since, now=now)
 
     def progress(self, revision: int) -> tuple[list[AppliedBy], list[PendingAt]]:
         """Return which live consumers have applied a revision, and which have not."""

@@ -215,23 +215,22 @@ class FarServers:
         return found
 
     def infos(self) -> list[ConsumerInfo]:
-        """Return the secondaries that were heard as consumers, those included that are silent now."""
+        """Return the secondaries as consumers, those included that are silent, or were never heard."""
         return [info for each in self._asked() for info in self._info(each)]
 
     def _info(self, secondary: Secondary) -> Iterator[ConsumerInfo]:
         zones = self._zones_of(secondary)
         seen = [self._seen_of(secondary.name, apex) for apex in zones]
-        if all(each.heard_at is None for each in seen):
-            return
+        heard = [each.heard_at_wall for each in seen if each.heard_at is not None]
         newest, stale_seconds = self._publisher.fleet.revision, self._stale_seconds(secondary)
         applied = min((self._revision_at(secondary.name, apex) for apex in zones), default=newest)
         yield ConsumerInfo(
             kind=SECONDARY_KIND,
             id=secondary.name,
             applied_revision=applied,
-            lag_ms=self._lag_ms(seen, applied),
-            behind=applied < newest,
-            last_seen=max(each.heard_at_wall for each in seen),
+            lag_ms=self._lag_ms(seen, applied) if heard else None,
+            behind=applied < newest or not heard,
+            last_seen=max(heard, default=None),
             live=not any(self._is_silent(each, stale_seconds) for each in seen),
         )
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import replace
 from typing import Any
 
 from dnsd.api.schemas import (
@@ -37,61 +36,31 @@ from dnsd.control.consumers import Consumers
 from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
 from dnsd.control.explain import Explainer, question_of
-from dnsd.control.farservers import FarServers
+from dnsd.control.fleetbuilding import build_fleet, succeed
 from dnsd.control.fleetnews import FleetNews
 from dnsd.control.follower import Follower
 from dnsd.control.fronts import fronts_of
 from dnsd.control.inventory import Inventory
-from dnsd.control.lagging import Lagging, lagging_of
+from dnsd.control.lagging import Lagging
 from dnsd.control.overdue import OverdueWatch
 from dnsd.control.policymaking import Policymaker
 from dnsd.control.publisher import Publisher
 from dnsd.control.recovery import Restoration
-from dnsd.control.rivalry import Rivalry
-from dnsd.control.serialclaims import SerialClaims
-from dnsd.control.statekeeper import StateKeeper
+from dnsd.control.statekeeper import keeper_of
 from dnsd.control.status import StatusReader
 from dnsd.control.storehealth import StoreHealth
 from dnsd.control.supervisor import WorkerPool
 from dnsd.control.timekeeper import Timekeeper
+from dnsd.control.transfers import transfers_of
 from dnsd.control.views import drain_infos, history_info, node_info, node_of, pool_info, pool_of
 from dnsd.control.writer import Writer
-from dnsd.control.zoneversions import VersionKeeper
-from dnsd.core.fleet import NO_HOLD, Fleet, FleetSpec
-from dnsd.housekeeping import without_collector
-from dnsd.model.freshness import Hold
-from dnsd.model.node import Node
+from dnsd.core.fleet import Fleet
+from dnsd.model.freshness import NO_HOLD, Hold
 from dnsd.model.state import FleetState
 from dnsd.stores.base import MAX_HISTORY_PAGE, DrainStore
 from dnsd.stores.laststate import HandedSerial
 
 log = logging.getLogger(__name__)
-
-
-def build_fleet(
-    settings: Settings, state: FleetState, *, now: float, hold: Hold = NO_HOLD, before: Fleet | None = None
-) -> Fleet:
-    """Return the fleet that a configuration and a store's state make together.
-
-    Args:
-        before: the one in whose place it comes, for what checks have found.
-    """
-    checked = None if before is None else before.checked_nodes
-    spec = FleetSpec(
-        zones=settings.zones,
-        pools=settings.pools,
-        node_records=settings.node_records,
-        stale_after_seconds=settings.stale_after_seconds,
-    )
-    with without_collector():
-        fleet = Fleet(spec, _configured(settings), state, now=now, hold=hold, checked=checked)
-    for name, reason in fleet.clashes.items():
-        log.warning("a registered node goes without its name %s: %s", name, reason)
-    return fleet
-
-
-def _configured(settings: Settings) -> Mapping[str, Node]:
-    return {key: replace(node, configured=True) for key, node in settings.nodes.items()}
 
 
 class ControlPlane:
@@ -128,7 +97,9 @@ class ControlPlane:
         self.settings = settings
         self.store = store
         self.clock = clock
-        self.store_health = StoreHealth(clock=clock, steady=steady, on_reach=self._store_reached, heard_at=heard_at)
+        self.store_health = health = StoreHealth(
+            clock=clock, steady=steady, on_reach=self._store_reached, heard_at=heard_at
+        )
         self._policymaker = Policymaker()
         self.hub = EventHub(revision=state.revision)
         self.workers = WorkerPool(
@@ -138,7 +109,7 @@ class ControlPlane:
             tcp_limits=settings.tcp,
             on_progress=self._workers_progressed,
         )
-        self.publisher = Publisher(
+        self.publisher = publisher = Publisher(
             build_fleet(settings, state, now=clock(), hold=NO_HOLD if heard_at is None else Hold(heard_at)),
             self.workers,
             events=self.hub,
@@ -146,64 +117,28 @@ class ControlPlane:
             steady=steady,
             observe_propagation=observe_propagation,
         )
-        claims = None if settings.transfer is None else SerialClaims(store, clock=clock, kept=serials)
-        self.versions = self._version_keeper(claims)
-        health = self.store_health
+        present = self._present_settings
+        transfers = transfers_of(store, publisher, settings=present, kept=serials, clock=clock, steady=steady)
+        self.versions, self.secondaries = transfers.versions, transfers.secondaries
         self._follower = Follower(
-            store, self.publisher, rebuild=self._rebuild, health=health, on_restored=self.restored, clock=clock
+            store, publisher, rebuild=self._rebuild, health=health, on_restored=self.restored, clock=clock
         )
-        self._writer = Writer(store, self.publisher, self._follower, health=health, clock=clock)
-        self._drains = DrainService(
-            self._writer, self.publisher, settings=lambda: self.settings, known_holder=self._has_drained
-        )
-        self.checks = Checks(self.publisher, settings=lambda: self.settings)
-        self.publisher.on_nodes = self.checks.follow
-        self._inventory = Inventory(
-            self._writer, self.publisher, store, settings=lambda: self.settings, health=health, clock=clock
-        )
-        self._consumers = Consumers(
-            settings.server_id, store, self.publisher, health=health, clock=clock, steady=steady
-        )
-        self.secondaries = self._far_servers(steady=steady)
-        self._status = StatusReader(self.publisher, self._consumers, health, self.secondaries)
-        overdue = OverdueWatch(self.publisher, self.hub, warn_after=lambda: self.settings.warn_after_seconds)
-        self._explainer = Explainer(
-            self.publisher, self._consumers, settings=lambda: self.settings, workers=lambda: self.workers.workers
-        )
-        self._timekeeper = Timekeeper(self.publisher, self._drains, overdue, clock=clock)
-        self._keeper = self._state_keeper(store_name, claims)
-
-    def _version_keeper(self, claims: SerialClaims | None) -> VersionKeeper | None:
-        transfer = self.settings.transfer
-        if claims is None or transfer is None:
-            return None
-        return VersionKeeper(self.publisher, claims, settings=lambda: self.settings.transfer or transfer)
-
-    def _state_keeper(self, store_name: str, claims: SerialClaims | None) -> StateKeeper | None:
-        if not self.store.remote or self.settings.state_file is None:
-            return None
-        return StateKeeper(
-            self.settings.state_file,
-            store=store_name,
-            publisher=self.publisher,
-            health=self.store_health,
-            claims=claims,
+        self._writer = Writer(store, publisher, self._follower, health=health, clock=clock)
+        self._drains = DrainService(self._writer, publisher, settings=present, known_holder=self._has_drained)
+        self.checks = Checks(publisher, settings=present)
+        publisher.on_nodes = self.checks.follow
+        self._inventory = Inventory(self._writer, publisher, store, settings=present, health=health, clock=clock)
+        self._consumers = Consumers(settings.server_id, store, publisher, health=health, clock=clock, steady=steady)
+        self._status = StatusReader(publisher, self._consumers, health, self.secondaries)
+        self._explainer = Explainer(publisher, self._consumers, settings=present, workers=lambda: self.workers.workers)
+        overdue = OverdueWatch(publisher, self.hub, warn_after=lambda: self.settings.warn_after_seconds)
+        self._timekeeper = Timekeeper(publisher, self._drains, overdue, clock=clock)
+        self._keeper = keeper_of(
+            settings, store, store_name, publisher=publisher, health=health, claims=transfers.claims
         )
 
-    def _far_servers(self, *, steady: Callable[[], float]) -> FarServers | None:
-        if self.versions is None:
-            return None
-        far = FarServers(
-            self.publisher,
-            self.versions,
-            secondaries=lambda: () if self.settings.transfer is None else self.settings.transfer.secondaries,
-            zones=lambda: self.settings.zones,
-            clock=self.clock,
-            steady=steady,
-            rivalry=Rivalry(heard=self.versions.heard, overtaken=self.versions.overtaken),
-        )
-        self.versions.on_version.append(far.note_version)
-        return far
+    def _present_settings(self) -> Settings:
+        return self.settings
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -260,22 +195,14 @@ class ControlPlane:
         The state is the one that is published, so that it works while the store is down.
         """
         present = self.publisher.fleet
-        fleet = build_fleet(settings, present.state, now=self.clock(), hold=present.hold, before=present)
+        fleet = succeed(present, settings, present.state, now=self.clock())
         self.settings = settings
         self._configure_workers()
         self.publisher.replace(fleet)
         self._inventory.configured_changed()
 
     def _rebuild(self, state: FleetState) -> Fleet:
-        """Return a fleet anew; the reports that have come in are younger than those kept in the store."""
-        present = self.publisher.fleet
-        reports = dict(state.reports)
-        for node, report in present.reports.items():
-            kept = reports.get(node)
-            if kept is None or kept.received_at < report.received_at:
-                reports[node] = report
-        state = replace(state, reports=reports)
-        return build_fleet(self.settings, state, now=self.clock(), hold=present.hold, before=present)
+        return succeed(self.publisher.fleet, self.settings, state, now=self.clock())
 
     def _store_reached(self, readable: bool) -> None:
         self.publisher.store_reached(readable=readable)
@@ -297,22 +224,8 @@ class ControlPlane:
         self._consumers.store_diverged()
         if self.versions is not None:
             self.versions.doubt()
-        back = [drain.key.text for drain in restoration.drains] + [node.id for node in restoration.nodes]
-        log.error(
-            "the store had lost writes: it was found at revision %d where %d was known; written back: %s",
-            restoration.lost_from,
-            restoration.lost_to,
-            ", ".join(back) or "nothing, all of it is there",
-        )
-        self.announce(
-            "store-diverged",
-            {
-                "found": restoration.lost_from,
-                "known": restoration.lost_to,
-                "drains": [drain.key.text for drain in restoration.drains],
-                "nodes": [node.id for node in restoration.nodes],
-            },
-        )
+        log.error("the store had lost writes: %s", restoration.text)
+        self.announce("store-diverged", restoration.detail)
 
     def announce(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Tell those who listen to events of something that makes no revision."""
@@ -357,6 +270,11 @@ class ControlPlane:
     def revision(self) -> int:
         """The revision that is published."""
         return self.publisher.fleet.revision
+
+    @property
+    def now(self) -> float:
+        """The present instant, and not before the fleet's last step: a clock that is set back a little undoes none."""
+        return max(self.clock(), self.publisher.fleet.stepped_at)
 
     @property
     def changed(self) -> FleetNews:
@@ -405,10 +323,8 @@ class ControlPlane:
         return [*self._consumers.infos(), *(() if self.secondaries is None else self.secondaries.infos())]
 
     def lagging(self) -> Lagging:
-        """Return how far the consumers are, as they were last read, and at that time while the store is away."""
-        known, health = self._consumers.infos(), self.store_health
-        now = self.clock() if health.readable else health.seen_at
-        return lagging_of(known, missed_since=self.publisher.missed_since, now=now)
+        """Return how far the consumers are, as they were last read."""
+        return self._consumers.lagging()
 
     async def history(
         self, *, node: str | None, before: int | None, limit: int
@@ -430,10 +346,8 @@ class ControlPlane:
         """Say whether the server answers as it should; an outage of the store is told but is no reason to leave."""
         serving = [worker for worker in self.workers.workers if worker.ready]
         problems = []
-        if not self.store_health.up:
-            problems.append("the store is unavailable: drains cannot be changed")
-        elif self.store_health.why_unconfirmed is not None:
-            problems.append(f"drains cannot be changed: {self.store_health.why_unconfirmed}")
+        if self.store_health.problem is not None:
+            problems.append(self.store_health.problem)
         if self._keeper is not None and self._keeper.problem is not None:
             problems.append(self._keeper.problem)
         if len(serving) < self.settings.workers:

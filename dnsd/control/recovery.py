@@ -50,6 +50,25 @@ class Restoration:
     drains: tuple[Drain, ...] = ()
     nodes: tuple[Node, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """What became of it, for the log."""
+        back = [drain.key.text for drain in self.drains] + [node.id for node in self.nodes]
+        return (
+            f"it was found at revision {self.lost_from} where {self.lost_to} was known; "
+            f"written back: {', '.join(back) or 'nothing, all of it is there'}"
+        )
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """The same for an event."""
+        return {
+            "found": self.lost_from,
+            "known": self.lost_to,
+            "drains": [drain.key.text for drain in self.drains],
+            "nodes": [node.id for node in self.nodes],
+        }
+
 
 def new_mark() -> str:
     """Return a mark that no other commit has."""

@@ -11,10 +11,12 @@ import logging
 import time
 from pathlib import Path
 
+from dnsd.config.settings import Settings
 from dnsd.control.publisher import Publisher
 from dnsd.control.serialclaims import SerialClaims
 from dnsd.control.storehealth import StoreHealth
 from dnsd.stores import laststate
+from dnsd.stores.base import DrainStore
 from dnsd.stores.laststate import LastState
 
 log = logging.getLogger(__name__)
@@ -97,3 +99,22 @@ class StateKeeper:
                 log.info("the last state is kept again in %s", self._path)
             self.problem = None
             self._kept = sign
+
+
+def keeper_of(
+    settings: Settings,
+    store: DrainStore,
+    name: str,
+    *,
+    publisher: Publisher,
+    health: StoreHealth,
+    claims: SerialClaims | None,
+) -> StateKeeper | None:
+    """Return what keeps a store's state, or None where that is not asked for: a local one is on the disk itself.
+
+    Args:
+        name, claims: `store` and `claims` of `StateKeeper`.
+    """
+    if not store.remote or settings.state_file is None:
+        return None
+    return StateKeeper(settings.state_file, store=name, publisher=publisher, health=health, claims=claims)

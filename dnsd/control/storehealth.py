@@ -76,6 +76,13 @@ class StoreHealth:
         """Say whether what was read of the store still speaks of now."""
         return self._readable and self._steady() - self._seen_at_steady < STALE_SECONDS
 
+    @property
+    def problem(self) -> str | None:
+        """What stands in the way of changes, for people; None: nothing."""
+        if not self.up:
+            return "the store is unavailable: drains cannot be changed"
+        return None if self.why_unconfirmed is None else f"drains cannot be changed: {self.why_unconfirmed}"
+
     def was_read(self) -> None:
         """Take note that reading worked."""
         self.seen_at = self._clock()

@@ -8,32 +8,29 @@ no clock and no worker: records, reports and instants come in, overlay changes g
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dnsd.core.agenda import Agenda
-from dnsd.core.compile import pool_node
-from dnsd.core.fleet_change import OverlayChange, Withdrawal
+from dnsd.core.evidence import NOT_CHECKED, Evidence
+from dnsd.core.fleet_change import OverlayChange
 from dnsd.core.fleet_names import NodeNames
-from dnsd.core.foresight import first_changes, modes_ahead
+from dnsd.core.fleet_pools import FleetPools
+from dnsd.core.foresight import modes_ahead
 from dnsd.core.names import from_text, to_text
 from dnsd.core.orders import Orders
 from dnsd.core.pool_index import PoolIndex
 from dnsd.core.records import Overlay, Zone
-from dnsd.core.selection import MEMBER_STATES, Member, Selection, Tier, floor_margin, select
+from dnsd.core.selection import Member, Selection, Tier
 from dnsd.model.check import Checked
 from dnsd.model.drain import Drain, DrainKey, Mode, effective_mode, ramp_of
-from dnsd.model.freshness import Hold
+from dnsd.model.freshness import NEVER, NO_HOLD, Hold
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
-from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report, health_of
+from dnsd.model.report import DEFAULT_STALE_AFTER_SECONDS, Health, Report
 from dnsd.model.state import Change, ChangeRecord, Entity, FleetState
 
 # A clock that goes back by less is being slewed or read twice, and nothing is worth doing. Unit: seconds.
 CLOCK_SLACK_SECONDS = 1.0
-
-NEVER = float("inf")
-NO_HOLD = Hold()
-NOT_CHECKED: Mapping[str, Checked] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,42 +73,31 @@ class Fleet:
         checked: Mapping[str, Mapping[str, Checked]] | None = None,
     ) -> None:
         self.spec = spec
-        self.hold = hold
         self.revision = state.revision
         self.mark = state.mark
         self.overlay: Overlay = {}
         self.nodes: dict[str, Node] = {}
-        self.reports = {key: _not_ahead(report, now) for key, report in state.reports.items()}
-        self.pools: dict[str, PoolSpec] = {pool.owner: pool for pool in spec.pools}
         self._configured = dict(configured)
         self._registered = dict(state.nodes)
-        self._checked = dict(checked or {})
+        self._evidence = Evidence(
+            state.reports, checked or {}, hold=hold, stale_after=spec.stale_after_seconds, now=now
+        )
         self._orders = Orders(state.drains.values())
-        self._members: dict[str, dict[str, Member]] = {owner: {} for owner in self.pools}
+        self._pools = FleetPools(spec.pools, spec.zones, self.overlay)
         self._pools_of: dict[str, tuple[PoolSpec, ...]] = {}
-        self._named: dict[str, frozenset[tuple[str, str]]] = {}  # pool → (node, role) that its answers name
-        self._naming: dict[tuple[str, str], set[str]] = {}  # the same the other way round
         self._folded: dict[str, set[str]] = {}  # ids by what they are without regard to case
-        self._tiers: dict[str, Tier] = {}
-        self._counts: dict[str, dict[str, int]] = {}  # of members by state, as far as somebody asked
-        self._margins: dict[str, int] = {}  # over the pools' floors, as far as somebody asked
         self._index = PoolIndex(spec.pools)
         self._agenda = Agenda()
         self._halted: set[str] = set()  # nodes whose reports get stale when freshness goes on, and not before
         self._stepped_at = now
-        self._compiled = 0
         self._names = NodeNames(spec.zones, spec.node_records, map(from_text, self.pools), self.overlay)
-        self._falling_back_to: dict[str, list[str]] = {}
-        for pool in spec.pools:
-            if pool.fallback is not None:
-                self._falling_back_to.setdefault(pool.fallback, []).append(pool.owner)
 
         change = OverlayChange()
         self._names.hold_pools(change)
         # The configured first: where two of them would have one name, theirs is the better claim.
         for node in {**self._configured, **self._registered, **self._configured}.values():
             self._set_node(node.id, node, now, change, set())
-        self._compile_pools(set(self.pools), change)
+        self._pools.compile(set(self.pools), change)
         self._commit(change)
         self.opening = OverlayChange(kept_out=change.kept_out)
 
@@ -134,6 +120,16 @@ class Fleet:
         return self._orders.expired(now)
 
     @property
+    def reports(self) -> Mapping[str, Report]:
+        """The last report of each node."""
+        return self._evidence.reports
+
+    @property
+    def hold(self) -> Hold:
+        """Whether and when the freshness of reports stood still."""
+        return self._evidence.hold
+
+    @property
     def state(self) -> FleetState:
         """What a store holds at this revision."""
         return FleetState(
@@ -151,51 +147,37 @@ class Fleet:
 
     def health_of(self, node: Node, role: str, *, now: float) -> Health:
         """Return what is known of a node's health in a role, by its reports and by checks: the worse counts."""
-        checked = self._checked.get(node.id, NOT_CHECKED).get(role)
-        return self._health_of(node, role, None if checked is None else checked.health, now)
+        return self._evidence.health_of(node, role, now=now)
 
     def reported_health_of(self, node: Node, role: str, *, now: float) -> Health:
         """Return what reports alone say of it."""
-        return self._health_of(node, role, None, now)
-
-    def _health_of(self, node: Node, role: str, checked: Health | None, now: float) -> Health:
-        stale_after = self.spec.stale_after_seconds
-        report = self.reports.get(node.id)
-        if report is not None:
-            # Decided by the same instant that the next transition is noted for.
-            fresh = now < self.hold.stale_at(report, stale_after=stale_after)
-            now = report.received_at if fresh else float("inf")
-        return health_of(node, role, report, now=now, stale_after=stale_after, checked=checked)
+        return self._evidence.reported_health_of(node, role, now=now)
 
     def checks_of(self, node: str) -> Mapping[str, Checked]:
         """Return what the server's own checks have found of a node, by role."""
-        return self._checked.get(node, NOT_CHECKED)
+        return self._evidence.checks_of(node)
 
     @property
     def checked_nodes(self) -> Mapping[str, Mapping[str, Checked]]:
         """What they have found of every node; for the fleet that follows this one."""
-        return self._checked
+        return self._evidence.checked
+
+    @property
+    def pools(self) -> Mapping[str, PoolSpec]:
+        """Every pool, by owner, in the order of the configuration."""
+        return self._pools.specs
 
     def members_of(self, owner: str) -> tuple[Member, ...]:
         """Return every node that a pool matches, in the order of their ids."""
-        members = self._members[owner]
-        return tuple(members[node] for node in sorted(members))
+        return self._pools.members_of(owner)
 
     def states_of(self, owner: str) -> Mapping[str, int]:
         """Return how many members of a pool are in each of `MEMBER_STATES`; counted where the pool was touched."""
-        counts = self._counts.get(owner)
-        if counts is None:
-            counts = self._counts[owner] = dict.fromkeys(MEMBER_STATES, 0)
-            for member in self._members[owner].values():
-                counts[member.state] += 1
-        return counts
+        return self._pools.states_of(owner)
 
     def margin_of(self, owner: str) -> int:
         """Return how many more nodes a pool can lose, as `floor_margin` has it; worked out where it was touched."""
-        margin = self._margins.get(owner)
-        if margin is None:
-            margin = self._margins[owner] = floor_margin(self.pools[owner], self._members[owner].values())
-        return margin
+        return self._pools.margin_of(owner)
 
     def pools_of(self, node: str) -> tuple[PoolSpec, ...]:
         """Return the pools that match a node."""
@@ -236,24 +218,24 @@ class Fleet:
 
     def tier_of(self, owner: str) -> Tier:
         """Return where a pool's answers come from, as it was compiled last."""
-        return self._tiers[owner]
+        return self._pools.tier_of(owner)
 
     def selection_of(self, owner: str) -> Selection:
         """Return what a pool answers from."""
-        return select(self.pools[owner], self.members_of(owner), fallback=self.selection_of)
+        return self._pools.selection_of(owner)
 
     def named(self, owner: str) -> frozenset[tuple[str, str]]:
         """Return the (node, role) pairs that a pool's answers name; empty for a pool that does not exist."""
-        return self._named.get(owner, frozenset())
+        return self._pools.naming.named(owner)
 
     def named_by(self, node: str, role: str) -> tuple[str, ...]:
         """Return the owners of the pools whose answers name a node in a role, or share its address there."""
-        return tuple(sorted(self._naming.get((node, role), ())))
+        return self._pools.naming.named_by(node, role)
 
     def pools_that_may_name(self, node: str, role: str) -> tuple[PoolSpec, ...]:
         """Return the pools that could ever answer with a node in a role, fallbacks included."""
         matching = {pool.owner for pool in self.pools_of(node) if pool.role == role}
-        return tuple(self.pools[owner] for owner in self._with_dependents(matching))
+        return tuple(self.pools[owner] for owner in self._pools.with_dependents(matching))
 
     @property
     def stepped_at(self) -> float:
@@ -299,36 +281,25 @@ class Fleet:
             self._registered[change.key] = change.value
         else:
             self._registered.pop(change.key, None)
-            self.reports.pop(change.key, None)
+            self._evidence.reports.pop(change.key, None)
 
     def report(self, report: Report, *, now: float) -> OverlayChange:
         """Take a node's report; the caller has checked its sequence."""
-        before = self._spoken(self.reports.get(report.node), now)
-        self.reports[report.node] = report
         change = OverlayChange()
         dirty: set[str] = set()
-        if self._spoken(report, now) != before:
+        if self._evidence.report(report, now=now):
             change.touched.add(report.node)
         self._refresh(report.node, now, change, dirty)
         return self._finish(dirty, change)
-
-    def _spoken(self, report: Report | None, now: float) -> tuple[Mapping[str, bool] | None] | None:
-        """Return what a report says of a node's health, or that it says nothing any more; None: there is none."""
-        if report is None:
-            return None
-        fresh = now < self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
-        return (report.health if fresh else None,)
 
     def checked(self, results: Mapping[str, Mapping[str, Checked]], *, now: float) -> OverlayChange:
         """Take what checks have found of nodes, all of their roles each; an empty one: it is not checked any more."""
         change = OverlayChange()
         dirty: set[str] = set()
         for key, found in results.items():
-            before = self._checked.pop(key, NOT_CHECKED)
+            before = self._evidence.check(key, found if key in self.nodes else NOT_CHECKED)
             if key not in self.nodes:
                 continue
-            if found:
-                self._checked[key] = found
             if found != before:
                 change.touched.add(key)
             if {role: each.health for role, each in found.items()} != {r: each.health for r, each in before.items()}:
@@ -357,10 +328,9 @@ class Fleet:
         """Let the freshness of reports stand still, or go on; nothing happens where it does already."""
         change = OverlayChange()
         dirty: set[str] = set()
-        if held == (self.hold.since is not None and self.hold.until is None):
+        if held == self._evidence.is_held:
             return change
-        stale_after = self.spec.stale_after_seconds
-        self.hold = self.hold.begun_again(now, stale_after=stale_after) if held else self.hold.ended(now)
+        self._evidence.hold_freshness(now=now, held=held)
         # Whoever is fresh stays so for now, and whoever is stale too: only what was due already changes, and when.
         self._take_due(now, change, dirty)
         if not held:
@@ -372,16 +342,13 @@ class Fleet:
     def _set_back(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
         """Bring every node to a clock that was set back."""
         self._agenda.clear()
-        self.hold = self.hold.set_back(now)
+        self._evidence.set_back(now)
         change.touched.update(self.nodes)
         for key in self.nodes:
-            report = self.reports.get(key)
-            if report is not None:
-                self.reports[key] = _not_ahead(report, now)
             self._refresh(key, now, change, dirty)
 
     def _finish(self, dirty: set[str], change: OverlayChange) -> OverlayChange:
-        self._compile_pools(self._with_dependents(dirty), change)
+        self._pools.compile(self._pools.with_dependents(dirty), change)
         self._commit(change)
         return change
 
@@ -396,12 +363,12 @@ class Fleet:
 
     def _set_node(self, key: str, node: Node | None, now: float, change: OverlayChange, dirty: set[str]) -> None:
         for pool in self._pools_of.pop(key, ()):
-            del self._members[pool.owner][key]
+            self._pools.drop(pool.owner, key)
             dirty.add(pool.owner)
         self._names.release(key, change)
         if node is None:
             self.nodes.pop(key, None)
-            self._checked.pop(key, None)
+            self._evidence.checked.pop(key, None)
             self._folded.get(key.lower(), set()).discard(key)
             return
         self.nodes[key] = node
@@ -422,10 +389,9 @@ class Fleet:
         in_role = {role: self._as_member(node, role, orders, now) for role in {pool.role for pool in pools}}
         for pool in pools:
             member = in_role[pool.role]
-            members = self._members[pool.owner]
-            was = members.get(key)
+            was = self._pools.member(pool.owner, key)
             if was != member:
-                members[key] = member
+                self._pools.put(pool.owner, key, member)
                 dirty.add(pool.owner)
                 if was is not None and was.health is not member.health:
                     change.health.setdefault((key, pool.role), was.health)
@@ -437,12 +403,12 @@ class Fleet:
     def _as_member(self, node: Node, role: str, orders: Collection[Drain], now: float) -> Member:
         """Return what a node is in every pool of a role."""
         if not orders:
-            return Member(node, Mode.NORMAL, self.health_of(node, role, now=now))
+            return Member(node, Mode.NORMAL, self._evidence.health_of(node, role, now=now))
         ramp = ramp_of(orders, role=role, now=now)
         return Member(
             node,
             effective_mode(orders, role=role, now=now),
-            self.health_of(node, role, now=now),
+            self._evidence.health_of(node, role, now=now),
             1.0 if ramp is None else ramp.share,
             modes_ahead(orders, role=role, now=now),
         )
@@ -461,71 +427,13 @@ class Fleet:
             yield drain.starts_at
             if drain.expires_at is not None:
                 yield drain.expires_at
-        node, report = self.nodes.get(key), self.reports.get(key)
-        if report is not None and node is not None and node.monitor.reports:
-            yield self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
+        node = self.nodes.get(key)
+        if node is not None and (stale_at := self._evidence.stale_at(node)) is not None:
+            yield stale_at
 
     def _note_next_transition(self, node: Node, now: float) -> None:
         due = min((instant for instant in self._instants_of(node.id) if instant > now), default=NEVER)
-        report = self.reports.get(node.id)
-        if self.hold.since is not None and report is not None and self._halts(node, report):
+        if self._evidence.is_held and self._evidence.stale_at(node) == NEVER:
             self._halted.add(node.id)
         if due != NEVER:
             self._agenda.note(node.id, due)
-
-    def _halts(self, node: Node, report: Report) -> bool:
-        """Say whether a report cannot get stale for now."""
-        stale_at = self.hold.stale_at(report, stale_after=self.spec.stale_after_seconds)
-        return node.monitor.reports and stale_at == NEVER
-
-    # --- pools --------------------------------------------------------------------------------------------------
-
-    def _with_dependents(self, owners: set[str]) -> set[str]:
-        """Add the pools that fall back to these, and those that fall back to them."""
-        found = set(owners)
-        waiting = list(owners)
-        while waiting:
-            for owner in self._falling_back_to.get(waiting.pop(), ()):
-                if owner not in found:
-                    found.add(owner)
-                    waiting.append(owner)
-        return found
-
-    def _compile_pools(self, owners: set[str], change: OverlayChange) -> None:
-        for owner in sorted(owners):
-            selection = self.selection_of(owner)
-            self._tiers[owner] = selection.tier
-            self._counts.pop(owner, None)
-            self._margins.pop(owner, None)
-            self._note_named(owner, selection, change)
-            name = from_text(owner)
-            self._compiled += 1
-            # Each generation starts at another variant, so that frequent changes do not favour the first one.
-            spec = self.pools[owner]
-            changes_at = first_changes(spec, self.pools, lambda each: self._members[each].values())
-            node = pool_node(spec, selection, self.spec.zones, changes_at=changes_at, turn=self._compiled)
-            change.pools.append(owner)
-            if self.overlay.get(name) != node:
-                change.put[name] = node
-
-    def _note_named(self, owner: str, selection: Selection, change: OverlayChange) -> None:
-        source = selection.source
-        answered = {address for member in selection.members for address in member.node.addresses}
-        named = frozenset(
-            (key, source.role)
-            for key, member in self._members[source.owner].items()
-            if not answered.isdisjoint(member.node.addresses)
-        )
-        before = self._named.get(owner, frozenset())
-        gone = before - named
-        for each in gone:
-            self._naming[each].discard(owner)
-        for each in named - before:
-            self._naming.setdefault(each, set()).add(owner)
-        change.withdrawn.extend(Withdrawal(node, role, self.pools[owner].ttl, owner) for node, role in sorted(gone))
-        self._named[owner] = named
-
-
-def _not_ahead(report: Report, now: float) -> Report:
-    """Return a report as received by now at the latest: else it would stay fresh until a clock set back caught up."""
-    return report if report.received_at <= now else replace(report, received_at=now)

@@ -24,6 +24,9 @@ MAX_SERVICE_ALIASES = 4
 # Offsets that a compression pointer can reach. Unit: bytes. RFC 1035 §4.1.4: 14 bits.
 POINTER_REACH = 0x4000
 
+# The two bits that make a pointer of an offset (RFC 1035 §4.1.4).
+POINTER = 0xC000
+
 # RCODEs that are counted: those of RFC 6895 §2.3. Unit: entries.
 RCODE_SLOTS = 24
 

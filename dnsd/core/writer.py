@@ -11,13 +11,12 @@ from dnsd.core.answer import Answer, OwnedRRset
 from dnsd.core.constants import AA, CNAME, HEADER_SIZE, MAX_MESSAGE_SIZE, MX, NS, OPTION_PADDING, PTR, QR, RD, SOA, TC
 from dnsd.core.edns import OPT_SIZE, OPTION_HEADER, lengthened, opt_for, write_option
 from dnsd.core.exchange import Exchange
-from dnsd.core.limits import MAX_POINTER_HOPS, PADDING_BLOCK, POINTER_REACH
+from dnsd.core.limits import MAX_POINTER_HOPS, PADDING_BLOCK, POINTER, POINTER_REACH
 from dnsd.core.message import OPCODE_MASK, Query, Salvage
 from dnsd.core.names import name_end
 from dnsd.core.records import RRset
 
 _HEADER = struct.Struct("!HHHHHH")
-_POINTER = 0xC000
 _KEPT_FLAGS = OPCODE_MASK | RD
 _RCODE_MASK = 0x0F
 
@@ -206,7 +205,7 @@ class _Message:
             suffix = folded[position - start :]
             place = known.get(suffix)
             if place is not None and place[1] < MAX_POINTER_HOPS:
-                buffer += (_POINTER | place[0]).to_bytes(2, "big")
+                buffer += (POINTER | place[0]).to_bytes(2, "big")
                 hops = place[1] + 1
                 break
             written.append((suffix, len(buffer)))

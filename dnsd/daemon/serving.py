@@ -13,9 +13,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 from admin.app import make_app
 from admin.metrics import Metrics
@@ -33,6 +31,7 @@ from dnsd.errors import ConfigurationError, StartError, StoreUnavailable
 from dnsd.housekeeping import settle
 from dnsd.openfiles import raise_limit
 from dnsd.stores.opening import open_store
+from dnsd.together import until_one_ends
 from dnsd.zonefile.apart import end_readers
 
 log = logging.getLogger("dnsd")
@@ -131,7 +130,7 @@ async def _run(settings: Settings) -> None:
         _say_ready(plane, admin, store.label)
         del settings  # as above
         stack.callback(end_readers)  # of a reload that is not over
-        await _serve_until(stop, plane.run(), reloader.run(reload), adapters.run())
+        await until_one_ends(stop.wait(), plane.run(), reloader.run(reload), adapters.run())
         log.info("stopping")
 
 
@@ -143,22 +142,6 @@ def _listen_to_signals() -> tuple[asyncio.Event, asyncio.Event]:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     return stop, reload
-
-
-async def _serve_until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
-    """Run the parts until told to stop, or until one of them fails."""
-    stopping = asyncio.create_task(stop.wait())
-    running = [asyncio.create_task(part) for part in parts]
-    tasks: tuple[asyncio.Task[Any], ...] = (stopping, *running)
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in running:
-            if task.done():
-                task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _say_ready(plane: ControlPlane, admin: AdminServer, store: str) -> None:

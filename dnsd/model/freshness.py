@@ -17,6 +17,8 @@ from dnsd.model.report import Report
 # Graces that began so close together are told apart no more, so that few are kept. Unit: parts of an interval.
 GRAINS = 64
 
+NEVER = float("inf")
+
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
@@ -58,7 +60,7 @@ class Hold:
         if gone is None or gone >= stale_after:
             return instant  # it was stale when the hold began
         if self.until is None:
-            return float("inf")
+            return NEVER
         # Nodes get a full interval to be heard again, and no more of it for being silent through several holds.
         return max(instant, self.until + stale_after - gone)
 
@@ -94,3 +96,6 @@ class Hold:
             return self
         until = None if self.until is None else min(self.until, now)
         return replace(self, since=min(self.since, now), until=until)
+
+
+NO_HOLD = Hold()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from dnsd.errors import StartError, StoreUnavailable
+from dnsd.oserrors import reason_of
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.selection import Router
 from dnsd.router.server_following import ServerFollower
@@ -24,6 +24,7 @@ from dnsd.router.settings import RouterSettings
 from dnsd.router.source import Source
 from dnsd.router.store_following import StoreFollower
 from dnsd.stores.opening import open_store
+from dnsd.together import until_one_ends
 
 log = logging.getLogger("dnsd.router")
 
@@ -65,7 +66,7 @@ async def _run(settings: RouterSettings) -> None:
     async with _source(settings, view) as source:
         service = Service(router, source, roles=settings.roles, signer=settings.signer)
         async with _listening(service, settings):
-            await _until(stop, source)
+            await until_one_ends(stop.wait(), source.run())
             log.info("stopping")
 
 
@@ -93,22 +94,9 @@ async def _listening(service: Service, settings: RouterSettings) -> AsyncIterato
             try:
                 await web.TCPSite(runner, endpoint.host, endpoint.port).start()
             except OSError as error:
-                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-                raise StartError(f"the router cannot listen on {endpoint.text}: {reason}") from None
+                raise StartError(f"the router cannot listen on {endpoint.text}: {reason_of(error)}") from None
         addresses = ", ".join(endpoint.text for endpoint in settings.listen)
         log.info("%s answers on http://%s", settings.id, addresses)
         yield
     finally:
         await runner.cleanup()
-
-
-async def _until(stop: asyncio.Event, source: Source) -> None:
-    following, stopping = asyncio.create_task(source.run()), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if following.done():
-            following.result()
-    finally:
-        for task in (following, stopping):
-            task.cancel()
-        await asyncio.gather(following, stopping, return_exceptions=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
 from contextlib import suppress
 
 from dnsd.errors import StartError
+from dnsd.oserrors import reason_of
 
 Address = tuple[str, int]
 
@@ -160,5 +160,4 @@ def _ask_for_destination(sock: socket.socket) -> None:
 
 
 def _cannot_listen(address: Address, label: str, error: OSError) -> StartError:
-    why = os.strerror(error.errno) if error.errno else str(error)
-    return StartError(f"cannot listen on {address_text(address)} ({label}): {why}")
+    return StartError(f"cannot listen on {address_text(address)} ({label}): {reason_of(error)}")

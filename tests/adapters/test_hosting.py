@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -57,8 +58,9 @@ class One:
             self._steps.said.append(f"ended {label}")
 
 
-async def test_adapters_follow_the_settings() -> None:
+async def test_adapters_follow_the_settings(caplog: pytest.LogCaptureFixture) -> None:
     """One that is added begins, one with other settings begins anew, one that is gone ends; the others go on."""
+    caplog.set_level(logging.INFO, "dnsd.adapters")
     steps = Steps()
     steps.wanted = {"one": "a", "other": "a"}
     async with steps.hosted() as host:
@@ -73,6 +75,9 @@ async def test_adapters_follow_the_settings() -> None:
         await until(lambda: host.up == {"other": True}, "the other is left")
         assert steps.said == ["began one a", "began other a", "ended one a", "began one b", "ended one b"]
     assert steps.said[-1] == "ended other a"
+    assert [each.message for each in caplog.records if "ended" in each.message] == [
+        "one: ended, since it is no longer configured"
+    ]
 
 
 async def test_one_that_fails_is_started_again_alone(
@@ -89,9 +94,9 @@ async def test_one_that_fails_is_started_again_alone(
         monkeypatch.setattr(hosting, "FIRST_BACK_OFF_SECONDS", 1000.0)
         steps.wanted = {"one": "a", "other": "a"}
         host.follow()
-        await until(lambda: "other cannot listen" in caplog.text, "the other has failed")
+        await until(lambda: "other: cannot listen" in caplog.text, "the other has failed")
         assert host.up == {"one": True, "other": False}
-    assert "one cannot listen; it is tried again" in caplog.text
+    assert "one: cannot listen; it is tried again" in caplog.text
     assert "RuntimeError: unthought of" in caplog.text
     assert "one: something in it was cancelled by nobody here" in caplog.text
     assert steps.said == ["began one a", "ended one a"]

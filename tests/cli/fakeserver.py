@@ -165,6 +165,7 @@ class FakeServer:
     history: list[HistoryInfo] = field(default_factory=list)
     ramps: dict[str, RampInfo] = field(default_factory=dict)  # node → its return in steps
     pending: list[PendingAt] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)  # secondaries that have never answered
     looks_until_applied: int | None = None  # so many lists of consumers still show `pending` as late; None: all do
     tier: Tier = "serving"  # where the pool's answers come from
     fail_lists: int = 0  # so many lists are refused for want of a store
@@ -282,7 +283,13 @@ class FakeServer:
         ours = ConsumerInfo(
             kind="dns", id="ns1", applied_revision=self.revision, lag_ms=3.2, behind=False, last_seen=START, live=True
         )
-        return [ours, *late]
+        unseen = [
+            ConsumerInfo(
+                kind="secondary", id=name, applied_revision=0, lag_ms=None, behind=True, last_seen=None, live=False
+            )
+            for name in self.unseen
+        ]
+        return [ours, *late, *unseen]
 
     # --- one thing ----------------------------------------------------------------------------------------------
 

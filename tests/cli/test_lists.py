@@ -115,6 +115,12 @@ def test_consumers_that_are_behind_are_shown(run: Run, server: FakeServer) -> No
     assert rows == [["ns1", "dns", "6", "no", "3", "ms"], ["rtr1", "router", "5", "yes", "-", "yes"]]
 
 
+def test_a_secondary_that_has_never_answered_is_listed_as_such(run: Run, server: FakeServer) -> None:
+    """Who has given it a wrong address sees that in the list."""
+    server.unseen = ["knot-1"]
+    assert run("consumers").stdout.splitlines()[-1].split() == ["knot-1", "secondary", "0", "yes", "-", "no", "never"]
+
+
 def test_history_is_of_one_node_or_of_all(run: Run, drained: FakeServer) -> None:
     """The newest entry comes first, and a node narrows the list."""
     assert [line.split()[3] for line in run("history").stdout.splitlines()[1:]] == ["edge-2", "edge-1"]

@@ -41,6 +41,23 @@ listen = "127.0.0.1"
     ]
 
 
+def test_who_writes_an_address_for_a_network_is_told_the_network(tmp_path: Path) -> None:
+    """Bits beyond the prefix are a slip, or leave open what is meant."""
+    table = '[haproxy]\nlisten = "192.0.2.1:8055"\nallow = ["192.0.2.5/24", "2001:db8::5/32"]\n'
+    four, six = problems(tmp_path, GOOD_START + table)
+    assert four.message.endswith("there are bits beyond the prefix; the network is 192.0.2.0/24")
+    assert six.message.endswith("there are bits beyond the prefix; the network is 2001:db8::/32")
+
+
+def test_an_address_that_is_taken_says_by_what_also_where_that_stands_in_no_file(tmp_path: Path) -> None:
+    """The defaults are addresses like others."""
+    table = '[haproxy]\nlisten = "127.0.0.1:5353"\n[consul]\nlisten = "127.0.0.1:8053"\n'
+    assert [each.message for each in problems(tmp_path, GOOD_START + table)] == [
+        "127.0.0.1:5353 is listed already, by server.listen[0]",
+        "127.0.0.1:8053 is listed already, by admin.listen",
+    ]
+
+
 def test_the_ports_of_envoy_are_of_roles(tmp_path: Path) -> None:
     """By role, each one that there is; what is no port or no role is told with its place."""
     table = '[envoy]\nlisten = "127.0.0.1:8055"\n'

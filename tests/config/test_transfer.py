@@ -35,9 +35,11 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def test_without_the_table_nobody_may_transfer(tmp_path: Path) -> None:
-    """There are no settings of transfers then, and the table alone gives the defaults."""
+    """There are no settings of transfers then; the table alone gives the defaults, and lets nobody transfer either."""
     assert load(tmp_path, GOOD_START).transfer is None
-    found = transfer_of(load(tmp_path, GOOD_START + LISTEN))
+    settings = load(tmp_path, GOOD_START + LISTEN)
+    assert warnings(settings) == ["no-secondaries"]
+    found = transfer_of(settings)
     assert found == TransferSettings(
         listen=(Endpoint("127.0.0.1", 5354),),
         keys={},
@@ -195,3 +197,4 @@ def test_an_adapter_does_not_get_the_address_of_transfers(tmp_path: Path) -> Non
     """No two parts of the server listen in one place."""
     (clash,) = problems(tmp_path, GOOD_START + LISTEN + '[haproxy]\nlisten = "127.0.0.1:5354"\n')
     assert (clash.id, clash.place) == ("duplicate-listen", "haproxy.listen")
+    assert clash.message == "127.0.0.1:5354 is listed already, by transfer.listen[0]"

@@ -239,9 +239,11 @@ def test_steps_are_bounded_and_never_seen_too_early() -> None:
 
 
 async def test_a_secondary_is_a_consumer_with_the_revision_of_its_serial() -> None:
-    """Behind until it has what holds the newest change; not listed before it was heard."""
+    """Behind until it has what holds the newest change; never seen before it was heard, as with a wrong address."""
     known = await world()
-    assert known.far.infos() == []
+    (info,) = known.far.infos()
+    assert (info.id, info.applied_revision, info.lag_ms) == ("s1", 0, None)
+    assert (info.behind, info.last_seen, info.live) == (True, None, False)
     await known.site.drain("a")
     await acknowledged()
     generation = known.site.plane.publisher.generation

@@ -369,6 +369,7 @@ def test_no_server_goes_back_and_no_given_serial_stands_for_two_contents(
                 store.writes_fail = action == "away"
             elif action == "restart":
                 servers[who] = SerialClaims(store, clock=lambda: clock.wall, kept=server.handed)
+                heard.pop(who, None)  # secondaries are asked anew
             elif action == "lose":
                 store._serials.clear()
                 given_for.clear()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from tests.docs.blocks import blocks_of
+
 # Differs from run to run: the pattern, and what stands for it in a comparison.
 _MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
@@ -40,7 +42,7 @@ def session_of(document: Path, *, blocks: str = "console") -> list[Step]:
         blocks: what stands behind the three backquotes.
     """
     steps: list[Step] = []
-    for block in re.findall(rf"^```{blocks}\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE):
+    for block in blocks_of(document, blocks):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             steps.append(Step(command, output))

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dnsd.config.loading import load_settings
-from dnsd.control.plane import build_fleet
+from dnsd.control.fleetbuilding import build_fleet
 from dnsd.core.engine import Engine
 from dnsd.core.ratelimit import Limiter, RateLimit
 from dnsd.core.records import Snapshot

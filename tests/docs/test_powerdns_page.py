@@ -20,9 +20,10 @@ import dns.rrset
 import pytest
 
 from dnsd.config.loading import load_settings
-from dnsd.control.plane import build_fleet
+from dnsd.control.fleetbuilding import build_fleet
 from dnsd.core.names import from_text, to_text
 from dnsd.model.state import FleetState
+from tests.docs.blocks import blocks_of
 from tests.docs.example import ROOT, ExampleServer
 from tests.support.pdns import PowerDns
 from tests.support.servers import PATIENCE_SECONDS, free_port, wait_until
@@ -73,11 +74,6 @@ TOLD: dict[Question, set[str]] = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    """Return the page's blocks of code in a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
 class World:
     """The example with the page's tables and a zone of odd things, and a PowerDNS for each way to ask."""
 
@@ -86,7 +82,7 @@ class World:
         self.socket = folder / "powerdns.sock"
         self._http_port = free_port()
         shutil.copy(ODD_ZONE, folder)
-        by_socket, by_http = blocks("toml")
+        by_socket, by_http = blocks_of(PAGE, "toml")
         # Both ways at once: one table with the lines of both.
         table = dict.fromkeys([*by_socket.splitlines(), *by_http.splitlines()])
         odd = f'[[zone]]\nname = "odd.example."\nfile = "{ODD_ZONE.name}"\n'
@@ -111,7 +107,7 @@ class World:
         Args:
             options: what the page's line for HTTP ends with besides; None: it is not used.
         """
-        config, over_http = blocks("ini")
+        config, over_http = blocks_of(PAGE, "ini")
         if options is not None:
             connection = f"{over_http.rstrip()}{options}\n"
             config = re.sub(r"^remote-connection-string=.*\n", connection, config, flags=re.MULTILINE)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import blocks_of
 from tests.docs.example import ROOT
 from tests.support.certificates import NAME, make_pair
 from tests.support.proxies import dnsdist, haproxy
@@ -18,11 +19,6 @@ from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_unti
 PAGE = ROOT / "docs" / "tls.md"
 FLEET = {"192.0.2.11", "192.0.2.12", "192.0.2.13"}
 QUESTION = "edge.example.org"
-
-
-def blocks(language: str) -> list[str]:
-    """Return the page's blocks of code in a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
 class Ports:
@@ -70,7 +66,7 @@ def server_of(folder: Path, text: str, ports: Ports) -> Server:
 def fronted(tmp_path: Path, ports: Ports) -> Iterator[Server]:
     """The page's server behind proxies."""
     make_pair().write(tmp_path)
-    server = server_of(tmp_path, blocks("toml")[1], ports)
+    server = server_of(tmp_path, blocks_of(PAGE, "toml")[1], ports)
     try:
         server.start()
         yield server
@@ -86,9 +82,9 @@ def dig(port: int, *words: str) -> set[str]:
 
 def test_the_clients_of_the_page_get_answers(tmp_path: Path, ports: Ports) -> None:
     """The certificate is made, the server takes it, and both commands print the fleet."""
-    make, *clients = blocks("sh")[0].replace("\\\n", "").strip().split("\n")
+    make, *clients = blocks_of(PAGE, "sh")[0].replace("\\\n", "").strip().split("\n")
     run(make, tmp_path)
-    server = server_of(tmp_path, blocks("toml")[0], ports)
+    server = server_of(tmp_path, blocks_of(PAGE, "toml")[0], ports)
     try:
         server.start()
         for client in clients:
@@ -100,7 +96,7 @@ def test_the_clients_of_the_page_get_answers(tmp_path: Path, ports: Ports) -> No
 
 def test_haproxy_as_the_page_has_it(fronted: Server, ports: Ports, tmp_path: Path) -> None:
     """TCP and TLS through it are answered, its checks are no fault, and neither is refused."""
-    text = ports.put(blocks("haproxy")[0])
+    text = ports.put(blocks_of(PAGE, "haproxy")[0])
     with haproxy(tmp_path, text, port=ports.of[5301]):
         assert dig(ports.of[5301], "+tcp") == FLEET
         trust = f"+tls-ca={tmp_path / 'cert.pem'} +tls-hostname={NAME}"
@@ -111,7 +107,7 @@ def test_haproxy_as_the_page_has_it(fronted: Server, ports: Ports, tmp_path: Pat
 
 def test_dnsdist_as_the_page_has_it(fronted: Server, ports: Ports, tmp_path: Path) -> None:
     """UDP and TCP through it are answered; its checks find the server up."""
-    text = ports.put(blocks("lua")[0])
+    text = ports.put(blocks_of(PAGE, "lua")[0])
     with dnsdist(tmp_path, text, port=ports.of[5302]):
         for words in ((), ("+tcp",)):
             assert dig(ports.of[5302], *words) == FLEET

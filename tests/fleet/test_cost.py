@@ -52,7 +52,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return call
 
     monkeypatch.setattr(PoolSpec, "selects", counting("selectors", PoolSpec.selects))
-    monkeypatch.setattr("dnsd.core.fleet.pool_node", counting("pools", pool_node))
+    monkeypatch.setattr("dnsd.core.fleet_pools.pool_node", counting("pools", pool_node))
     monkeypatch.setattr(Fleet, "_refresh", counting("nodes", Fleet._refresh))
     return counted
 

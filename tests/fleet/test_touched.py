@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.adapters.members import RoleMember, members_of
+from dnsd.adapters.members import RoleMember, member_of
 from dnsd.core.fleet import Fleet, FleetSpec
 from dnsd.core.fleet_change import OverlayChange
 from dnsd.model.check import Checked
@@ -37,8 +37,10 @@ View = Mapping[str, tuple[Node, tuple[RoleMember, ...]]]
 
 def view(fleet: Fleet, now: float) -> View:
     """Return all that an adapter can show of each node."""
-    members = [each for role in ROLES for each in members_of(fleet, role, now=now)]
-    return {key: (found, tuple(each for each in members if each.node.id == key)) for key, found in fleet.nodes.items()}
+    return {
+        key: (found, tuple(each for role in ROLES if (each := member_of(fleet, role, key, now=now)) is not None))
+        for key, found in fleet.nodes.items()
+    }
 
 
 @st.composite

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from dnsd.control import plane
+from dnsd.control import storehealth
 from dnsd.model.drain import Mode
 from dnsd.router import FleetView, server_following
 from dnsd.router.server_following import BACKWARD_LOOKS, ServerFollower
@@ -140,4 +140,4 @@ async def test_a_server_that_reaches_its_store_is_preferred() -> None:
 
 def test_a_server_says_by_these_words_that_it_is_cut_off() -> None:
     """In both of its problems with the store."""
-    assert Path(plane.__file__).read_text().count(CUT_OFF_PROBLEM) == 2
+    assert Path(storehealth.__file__).read_text().count(CUT_OFF_PROBLEM) == 2

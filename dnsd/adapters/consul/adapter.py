@@ -5,7 +5,6 @@ It owns paths, headers and errors. Access is by address: tokens that clients sen
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
@@ -22,6 +21,7 @@ from dnsd.adapters.sending import send_json
 from dnsd.adapters.shell import HttpAdapter, plain_error
 from dnsd.config.settings import ConsulSettings
 from dnsd.openfiles import room_for
+from dnsd.together import until_one_ends
 
 # Open at once: each client that waits has one, which costs some 12 KiB. Unit: connections.
 MAX_CONNECTIONS = 4096
@@ -78,16 +78,8 @@ class ConsulAdapter:
 
     async def run(self) -> None:
         """See `Adapter.run`."""
-        # No group: whoever runs this tells its errors apart. The answers come first, to let go of those who wait.
-        tasks = [asyncio.create_task(part) for part in (self._answers.run(), self._http.run())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # The answers come first, to let go of those who wait.
+        await until_one_ends(self._answers.run(), self._http.run())
 
     # --- calls that can wait ------------------------------------------------------------------------------------
 

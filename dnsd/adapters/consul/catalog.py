@@ -74,7 +74,7 @@ class Catalog:
     def take(self, keys: Collection[str]) -> Touched:
         """Look at nodes again, whether they are there or not, and say what looks different."""
         fleet = self._plane.publisher.fleet
-        now = max(self._plane.clock(), fleet.stepped_at)  # a clock that is set back a little undoes no step
+        now = self._plane.now
         touched, index = Touched(), max(self.index + 1, int(now * 1000))
         for key in keys:
             before, entry = self._nodes.get(key), entry_of(fleet, key, now=now)

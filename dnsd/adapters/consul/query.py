@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dnsd.errors import PeerError
+
 # How long a blocking query waits: where it does not say, and at most. Source: Consul's documents. Unit: seconds.
 DEFAULT_WAIT_SECONDS = 300.0
 MAX_WAIT_SECONDS = 600.0
@@ -31,7 +33,7 @@ REFUSED = ("filter", "peer", "sg")
 OF_ENTERPRISE = ("ns", "partition")
 
 
-class BadQueryError(Exception):
+class BadQueryError(PeerError):
     """A call that cannot be answered as it was meant; `status` and the text are Consul's."""
 
     def __init__(self, status: int, text: str) -> None:

@@ -16,9 +16,10 @@ from dnsd.adapters.envoy.following import Followed, Shared
 from dnsd.adapters.groups import Groups
 from dnsd.control.plane import ControlPlane
 from dnsd.core.fleet import Fleet
+from dnsd.errors import PeerError
 
 
-class MalformedRequestError(Exception):
+class MalformedRequestError(PeerError):
     """What was sent is no DiscoveryRequest for endpoints."""
 
 

@@ -16,7 +16,7 @@ from dnsd.adapters.members import RoleMember
 from dnsd.adapters.turns import Turns
 from dnsd.control.plane import ControlPlane
 
-# Members that are looked at before others get their turn, and a group that is written at once: a few milliseconds.
+# Looked at before others get their turn, and of a group that is written at once: a few milliseconds. Unit: members.
 MEMBERS_AT_ONCE = 100
 
 

@@ -47,15 +47,6 @@ def set_instant(timestamp: Timestamp, instant: float) -> None:
     timestamp.FromMilliseconds(round(instant * 1000))
 
 
-def enum_value(enum: EnumDescriptor, word: str) -> int:
-    """Return the number of a word such as `draining`.
-
-    Raises:
-        KeyError: the definition has no such value.
-    """
-    return enum.values_by_name[f"{prefix_of(enum)}{word.upper()}"].number
-
-
 def prefix_of(enum: EnumDescriptor) -> str:
     """Return what the names of an enumeration's values begin with, as `DRAIN_STATE_`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.name).upper() + "_"

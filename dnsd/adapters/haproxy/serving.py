@@ -6,15 +6,15 @@ It owns connections and their bounds. What is said stands in `answering`.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import cast
 
 from dnsd.adapters.access import is_allowed
 from dnsd.adapters.context import AdapterContext, log
 from dnsd.adapters.groups import Groups
 from dnsd.adapters.haproxy.answering import MALFORMED, MAX_LINE, Answer, answer
-from dnsd.config.settings import AdapterSettings
+from dnsd.config.settings import AdapterSettings, Endpoint
 from dnsd.errors import StartError
+from dnsd.oserrors import reason_of
 
 # From the connection to its end: HAProxy sends its line at once, and reads the answer at once. Unit: seconds.
 CONNECTION_SECONDS = 5.0
@@ -22,7 +22,7 @@ CONNECTION_SECONDS = 5.0
 # Open at once; a check is over in a millisecond, so that this is far more than checks need. Unit: connections.
 MAX_CONNECTIONS = 1024
 
-# Connections that the kernel keeps until they are taken: a HAProxy of many servers checks them in bursts.
+# Kept by the kernel until they are taken: a HAProxy of many servers checks them in bursts. Unit: connections.
 BACKLOG = 1024
 
 
@@ -59,11 +59,9 @@ class AgentCheck:
                 lambda: AgentConnection(self), endpoint.host, endpoint.port, backlog=BACKLOG
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise StartError(f"cannot listen on {endpoint.text}: {reason}") from None
+            raise StartError(f"cannot listen on {endpoint.text}: {reason_of(error)}") from None
         try:
-            host, port = server.sockets[0].getsockname()[:2]
-            self.context.listening(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            self.context.listening(Endpoint(*server.sockets[0].getsockname()[:2]).text)
             await asyncio.Event().wait()
         finally:
             server.close()
@@ -106,8 +104,7 @@ class AgentConnection(asyncio.Protocol):
         if peer is None:  # gone already
             transport.abort()
         elif not is_allowed(peer[0], context.settings.allow):
-            context.count("refused")
-            context.complaints.say("refused", f"{peer[0]} is not among those who are allowed")
+            context.refuse(peer[0])
             transport.abort()
         elif len(self._adapter.open) >= self._adapter.max_connections:
             context.count("busy")

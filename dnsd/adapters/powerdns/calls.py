@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from dnsd.adapters import writing
 from dnsd.errors import PeerError
 
 Reply = dict[str, Any]
@@ -66,7 +67,7 @@ def no_answer(why: str) -> Reply:
 
 def written(reply: Reply) -> bytes:
     """Return a reply as PowerDNS gets it, with the end of its line."""
-    return json.dumps(reply, separators=(",", ":")).encode("ascii") + b"\n"
+    return writing.written(reply) + b"\n"
 
 
 def from_json(text: bytes) -> Call:

@@ -42,7 +42,7 @@ MAX_SEARCHED_NAMES, MAX_FOUND = 4_000, 1_000
 # Of what a search looks for; the longest name has 1,004 in a master file's form. Unit: characters.
 MAX_PATTERN_SIZE = 1_024
 
-_TYPES_KEPT = 256  # of rdtype names; more than there are in use
+_TYPES_KEPT = 256  # names of types; more than there are in use
 
 Parameters = Mapping[str, Any]
 Method = Callable[[View, Parameters], object]

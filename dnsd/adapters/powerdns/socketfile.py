@@ -78,7 +78,7 @@ def _clear(path: Path) -> None:
     """Remove the socket of a server that is dead, and of no other: who listens may know nothing of the lock."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise StartError(f"powerdns cannot listen on {path}: there is a file that is no socket")
+            raise StartError(f"cannot listen on {path}: there is a file that is no socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             probe.connect(str(path))
@@ -104,8 +104,10 @@ def _remove(path: Path, made: os.stat_result) -> None:
 
 
 def _taken(path: Path) -> StartError:
-    return StartError(f"powerdns cannot listen on {path}: another server does")
+    return StartError(f"cannot listen on {path}: another server does")
 
 
 def _cannot(path: Path, error: OSError) -> StartError:
-    return StartError(f"powerdns cannot listen on {path}: {error.strerror or error}")
+    if isinstance(error, FileNotFoundError):
+        return StartError(f"cannot listen on {path}: there is no folder {path.parent}")
+    return StartError(f"cannot listen on {path}: {error.strerror or error}")

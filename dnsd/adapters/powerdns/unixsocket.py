@@ -21,13 +21,14 @@ from dnsd.config.settings import PowerDnsSettings
 # A call is a name and a few words. Unit: bytes.
 MAX_LINE_SIZE = 16 * 1024
 
-# Open at once; pdns_server has one for each of its threads. Over it, the one that is idle longest makes room.
+# Open at once; pdns_server has one for each of its threads. Over it, the one that is idle longest makes room. Unit:
+# connections.
 MAX_CONNECTIONS = 64
 
 # For the rest of a line, or for a reply to be read. Unit: seconds.
 STALL_SECONDS = 10.0
 
-# Calls of one connection that are answered before others have their turn.
+# Of one connection, answered before others have their turn. Unit: calls.
 CALLS_IN_A_ROW = 16
 
 # Waiting to be accepted. Unit: connections.

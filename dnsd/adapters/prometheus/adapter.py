@@ -17,7 +17,7 @@ from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.members import member_of
 from dnsd.adapters.prometheus.targets import TargetGroup, target_group
 from dnsd.adapters.sending import send_json
-from dnsd.adapters.shell import HttpAdapter
+from dnsd.adapters.shell import HttpAdapter, plain_error
 from dnsd.adapters.writing import written
 from dnsd.config.settings import PrometheusSettings
 from dnsd.model.node import MAX_PORT
@@ -49,7 +49,7 @@ class PrometheusAdapter:
         try:
             roles, port, version = self._asked(request)
         except ValueError as error:
-            return web.Response(status=400, text=f"{error}\n")
+            return plain_error(400, str(error))
         async with self._turn:
             body = await self._written(roles, port, version)
         return await send_json(request, body)

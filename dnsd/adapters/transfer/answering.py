@@ -57,7 +57,7 @@ _SIGNATURE_FAULTS = {
 }
 
 _SOA_FIXED = 20  # bytes of an SOA's RDATA behind its names (RFC 1035 §3.3.13)
-_SERIAL = 4
+_SERIAL = 4  # bytes, the first of these
 
 
 @dataclass(slots=True)

@@ -32,6 +32,14 @@ TCP_SECONDS = 5.0
 # In a header (RFC 1035 §4.1.1).
 _RCODE, _ARCOUNT = 3, slice(10, 12)
 
+# What a peer has against a signature, by the names of RFC 8945 §3, which other servers' logs have as well.
+_OBJECTIONS: dict[type[dns.tsig.PeerError], str] = {
+    dns.tsig.PeerBadKey: "BADKEY, it has no key of this name and algorithm",
+    dns.tsig.PeerBadSignature: "BADSIG, its secret is another one",
+    dns.tsig.PeerBadTime: "BADTIME, the clocks differ",
+    dns.tsig.PeerBadTruncation: "BADTRUNC",
+}
+
 # How it ended without an answer, as it is counted.
 TIMEOUT, UNREACHABLE, BAD = "timeout", "unreachable", "bad"
 
@@ -160,7 +168,8 @@ def _read(query: dns.message.Message, packet: bytes) -> dns.message.Message:
     try:
         answer = dns.message.from_wire(packet, keyring=query.keyring, request_mac=query.mac)
     except dns.tsig.PeerError as error:
-        raise NoAnswer(BAD, f"it does not take the signature: {type(error).__name__}") from None
+        objection = _OBJECTIONS.get(type(error), str(error))
+        raise NoAnswer(BAD, f"it does not take the signature: {objection}") from None
     except (dns.exception.DNSException, ValueError) as error:
         raise NoAnswer(BAD, f"what came is no good answer: {error or type(error).__name__}") from None
     if not answer.flags & dns.flags.QR or answer.id != query.id or answer.opcode() != query.opcode():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 import dns.flags
 import dns.message
@@ -177,6 +178,8 @@ class Courier:
             self._complain("its serial is not known", str(error))
             return
         is_back, self._silences = self._silences > 0, 0
+        if is_back:
+            self._complain("its serial is known again", f"it has {serial}", level=logging.INFO)
         self._far.answered(self._secondary.name, self._zone, serial)
         long_ago = asyncio.get_running_loop().time() - self._sent_at >= TELL_AGAIN_SECONDS
         missed = is_back or self._ended == UNREACHABLE or (self._ended in (OK, REFUSED) and long_ago)
@@ -209,9 +212,9 @@ class Courier:
         serial: int = found[0].serial
         return serial
 
-    def _complain(self, kind: str, why: str) -> None:
+    def _complain(self, kind: str, why: str, *, level: int = logging.WARNING) -> None:
         name, zone = self._secondary.name, to_text(self._zone)
-        self._complaints.say(f"secondary {name}, {kind}", f"{zone}: {why}")
+        self._complaints.say(f"secondary {name}, {kind}", f"{zone}: {why}", level=level)
 
 
 def _notify_message(name: dns.name.Name, soa: ZoneRecord) -> dns.message.Message:

@@ -12,15 +12,14 @@ from dnsd.adapters.transfer.limits import MESSAGE_BYTES
 from dnsd.adapters.transfer.signing import Signer
 from dnsd.core.constants import AA, CLASS_IN, HEADER_SIZE, MAX_MESSAGE_SIZE, QR, RD, TC
 from dnsd.core.edns import opt_for
-from dnsd.core.limits import MAX_POINTER_HOPS, POINTER_REACH
+from dnsd.core.limits import MAX_POINTER_HOPS, POINTER, POINTER_REACH
 from dnsd.core.message import Query
 from dnsd.core.wire import RECORD_FIXED
 from dnsd.core.zoneversion import ZoneRecord
 from dnsd.errors import DnsdError
 
 _HEADER = struct.Struct("!HHHHHH")
-_POINTER = 0xC000
-_RCODE_MASK = 0x0F
+_RCODE_MASK = 0x0F  # in the header's flags (RFC 1035 §4.1.1)
 
 
 class RecordTooLargeError(DnsdError):
@@ -167,5 +166,5 @@ class _Page:
             buffer.append(0)
         for suffix, offset in new:
             if offset < POINTER_REACH and hops < MAX_POINTER_HOPS:
-                known[suffix] = (_POINTER | offset).to_bytes(2, "big")
+                known[suffix] = (POINTER | offset).to_bytes(2, "big")
                 self._hops[suffix] = hops

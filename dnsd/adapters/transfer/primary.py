@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.transfer.endpoint import TransferEndpoint
 from dnsd.adapters.transfer.outreach import Outreach
 from dnsd.config.transfer import TransferSettings
 from dnsd.errors import StartError
+from dnsd.together import until_one_ends
 
 
 class Primary:
@@ -29,15 +28,8 @@ class Primary:
     async def run(self) -> None:
         """See `Adapter.run`."""
         self._versions.on_version.append(self._outreach.made)
-        endpoint = asyncio.create_task(self._endpoint.run(), name="transfer endpoint")
-        outreach = asyncio.create_task(self._outreach.run(), name="transfer outreach")
         try:
             # The first to end has failed: the whole is started anew.
-            done, _ = await asyncio.wait((endpoint, outreach), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_one_ends(self._endpoint.run(), self._outreach.run())
         finally:
             self._versions.on_version.remove(self._outreach.made)
-            for task in (endpoint, outreach):
-                task.cancel()
-            await asyncio.gather(endpoint, outreach, return_exceptions=True)

@@ -23,7 +23,7 @@ from dnsd.core.tsig import BADKEY, Tsig
 from dnsd.core.wire import RECORD_FIXED
 from dnsd.errors import MessageError
 
-# RFC 8945 §3
+# RFC 8945 §3: what a response's TSIG says of the request's.
 BADSIG = 16
 BADTIME = 18
 BADTRUNC = 22

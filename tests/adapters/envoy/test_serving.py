@@ -22,6 +22,7 @@ from dnsd.adapters.shell import MAX_BODY_SIZE
 from dnsd.config.settings import Endpoint, EnvoySettings
 from dnsd.model.node import Node
 from tests.adapters.envoy.reading import parsed, request_of
+from tests.adapters.running import running as kept_running
 from tests.control.rig import Site, site_of, until
 from tests.support.fleets import node
 from tests.support.servers import free_port
@@ -59,14 +60,8 @@ async def discovery(
     site = await (site_of() if nodes is None else site_of(nodes))
     context = AdapterContext(site.plane, "envoy", settings)
     adapter = EndpointDiscovery(context, **options)
-    running = asyncio.create_task(adapter.run())
-    try:
-        await until(lambda: context.up, "it listens")
-        async with aiohttp.ClientSession() as http:
-            yield Running(site, adapter, f"http://127.0.0.1:{port}{PATH}", http)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+    async with kept_running(adapter, context), aiohttp.ClientSession() as http:
+        yield Running(site, adapter, f"http://127.0.0.1:{port}{PATH}", http)
 
 
 @pytest.mark.parametrize("proto_names", [True, False])

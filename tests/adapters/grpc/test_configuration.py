@@ -70,7 +70,7 @@ def test_where_its_libraries_are_missing_it_says_what_to_install(
     problems = _problems(tmp_path, 'listen = "127.0.0.1:8054"')
     assert problems == {
         "grpc missing-libraries": "gRPC needs libraries that are not installed, grpc, google.protobuf: "
-        "pip install 'dnsd[grpc]'"
+        f"{sys.executable} -m pip install 'dnsd[grpc]'"
     }
 
 
@@ -85,7 +85,7 @@ def test_where_its_code_was_not_generated_it_says_what_to_do(tmp_path: Path, mon
     monkeypatch.setattr("dnsd.config.adapters.find_spec", spec_of)
     problems = _problems(tmp_path, 'listen = "127.0.0.1:8054"')
     assert list(problems) == ["grpc missing-code"]
-    assert problems["grpc missing-code"].endswith("source, pip install --editable '.[grpc]'")
+    assert problems["grpc missing-code"].endswith(f"source, {sys.executable} -m pip install --editable '.[grpc]'")
 
 
 @pytest.mark.parametrize(

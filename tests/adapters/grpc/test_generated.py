@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from pydantic import BaseModel
 
-from dnsd.adapters.grpc.answers import enum_value, source_of
+from dnsd.adapters.grpc.answers import prefix_of, source_of
 from dnsd.adapters.grpc.v1 import control_pb2 as pb
 from dnsd.api import schemas as s
 from tests.docs.example import ROOT
@@ -184,7 +184,9 @@ def _check(descriptor: Descriptor, model: type[BaseModel]) -> None:
         annotation = model.model_fields[name].annotation
         if field.enum_type is not None:
             words = _words(annotation)
-            assert len({enum_value(field.enum_type, word) for word in words}) == len(words) > 1, name
+            names = {f"{prefix_of(field.enum_type)}{word.upper()}" for word in words}
+            assert len(names) > 1, name
+            assert names <= set(field.enum_type.values_by_name), name
         value = field.message_type
         if value is not None and value.GetOptions().map_entry:
             value = value.fields_by_name["value"].message_type

@@ -18,6 +18,7 @@ from dnsd.adapters.haproxy.serving import AgentCheck
 from dnsd.config.settings import AdapterSettings, Endpoint
 from dnsd.errors import StartError
 from dnsd.model.node import Monitor, Node
+from tests.adapters.running import running
 from tests.control.rig import site_of, until
 from tests.support.fleets import node
 from tests.support.servers import free_port
@@ -34,13 +35,8 @@ async def agent(
     settings = AdapterSettings(listen=Endpoint(host, port), allow=(ip_network(allow),))
     site = await (site_of() if nodes is None else site_of(nodes))
     check = AgentCheck(AdapterContext(site.plane, "haproxy", settings), **options)
-    running = asyncio.create_task(check.run())
-    try:
-        await until(lambda: check.context.up, "it listens")
+    async with running(check, check.context):
         yield check, port
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
     assert not check.open
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, port)).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
@@ -211,8 +212,9 @@ async def test_a_notify_without_an_answer_is_repeated_until_a_bound() -> None:
         assert world.fake.notified()[len(WAITS) :] == [FIRST_SERIAL + 1] * len(WAITS)
 
 
-async def test_one_that_comes_back_is_told_again() -> None:
-    """Not only by the refresh of the SOA: as soon as it answers a question, and is behind."""
+async def test_one_that_comes_back_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Not only by the refresh of the SOA: as soon as it answers a question, and is behind; the log says it is back."""
+    caplog.set_level(logging.INFO, "dnsd.adapters")
     silent = True
 
     def reply(query: dns.message.Message, over_tcp: bool) -> list[bytes]:
@@ -227,6 +229,10 @@ async def test_one_that_comes_back_is_told_again() -> None:
         silent = False
         await eventually(lambda: world.notifies().get("ok"))
         assert world.states() == {"behind": 1}
+    said = [record for record in caplog.records if "again" in record.message]
+    assert [(each.levelname, each.message) for each in said] == [
+        ("INFO", f"transfer: secondary s1, its serial is known again: example.org.: it has {FIRST_SERIAL - 1}")
+    ]
 
 
 async def test_a_refusal_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
@@ -284,7 +290,7 @@ async def test_an_answer_must_be_signed_as_the_question_was() -> None:
         answer.set_rcode(dns.rcode.NOTAUTH)
         return [answer.to_wire()]
 
-    for reply, why in ((unsigned, "is not signed"), (foreign, "signature fails to verify"), (refusing, "PeerBadKey")):
+    for reply, why in ((unsigned, "is not signed"), (foreign, "signature fails to verify"), (refusing, ": BADKEY, ")):
         async with going_to(reply, signs=KEY) as world:
             await world.until_blocked(why)
 

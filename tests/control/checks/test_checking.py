@@ -136,13 +136,13 @@ async def test_results_that_change_nothing_compile_nothing(network: FakeProber) 
     """However often it is tried: no generation, and not a look at a pool."""
     async with checked_site(network=network) as site:
         await all_are(site, a="up", b="up", c="up")
-        generation, compiled = site.plane.publisher.generation, site.plane.publisher.fleet._compiled
+        generation, compiled = site.plane.publisher.generation, site.plane.publisher.fleet._pools.compiled
         await network.more_of("192.0.2.10", 10)
         network.outcomes["192.0.2.10"] = REFUSED
         await all_are(site, a="down", b="up", c="up")
         await network.more_of("192.0.2.10", 10)  # failures that go on are told, and change no answer
         assert site.plane.publisher.generation == generation + 1
-        assert site.plane.publisher.fleet._compiled == compiled + 1
+        assert site.plane.publisher.fleet._pools.compiled == compiled + 1
 
 
 async def test_where_all_are_down_the_pool_fails_open_but_never_to_a_drained_node(network: FakeProber) -> None:
