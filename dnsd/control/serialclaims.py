@@ -46,18 +46,6 @@ class Content:
     file_serial: int
 
 
-class _Handed(NamedTuple):
-    """What a server has handed out last of a zone.
-
-    Args:
-        confirmed: the store has given it, so that no other content has it.
-    """
-
-    serial: int
-    digest: str
-    confirmed: bool
-
-
 class Given(NamedTuple):
     """A serial for a zone.
 
@@ -89,7 +77,7 @@ class SerialClaims:
         self._store = store
         self._clock = clock
         self._kept = dict(kept or {})
-        self._handed: dict[str, _Handed] = {}
+        self._handed: dict[str, HandedSerial] = {}
         self._heard: dict[str, int] = {}
         self._away = False
         self._doubts = 0
@@ -97,8 +85,7 @@ class SerialClaims:
     @property
     def handed(self) -> dict[str, HandedSerial]:
         """The last serial of each zone that was handed out, now or before the start."""
-        now = {zone: HandedSerial(each.serial, each.confirmed) for zone, each in self._handed.items()}
-        return {**self._kept, **now}
+        return {**self._kept, **self._handed}
 
     def heard(self, zone: str, serial: int) -> None:
         """Take note that a secondary has a newer serial of a zone than this server, made by another one."""
@@ -138,18 +125,21 @@ class SerialClaims:
         return [self._take(content, serial, sure=sure) for content, serial in zip(contents, serials, strict=True)]
 
     def _claim(self, content: Content) -> SerialClaim:
-        handed = self._handed.get(content.zone)
+        handed, kept = self._handed.get(content.zone), self._kept.get(content.zone)
         at_least, first, known, confirmed = content.file_serial, self._first(content), None, True
         if handed is not None:
             step = MARGIN if not handed.confirmed else int(handed.digest != content.digest)
             at_least = first = beyond(handed.serial, content.file_serial, by=step)
             confirmed = handed.confirmed
-            heard = self._heard.get(content.zone)
-            if heard is not None and is_newer(heard, at_least):
-                # The store has given it, or is to go beyond: whoever has made it may be cut off, or gone for ever.
-                known, first = heard, beyond(heard, at_least, by=MARGIN)
-        elif (kept := self._kept.get(content.zone)) is not None:
-            known, confirmed = kept
+        elif kept is not None:
+            known, confirmed = kept.serial, kept.confirmed
+            if kept.digest not in ("", content.digest):
+                # A store that has lost some may have given it once more, for what there is now.
+                at_least = beyond(kept.serial, content.file_serial)
+        heard = self._heard.get(content.zone)
+        if heard is not None and is_newer(heard, at_least if known is None else newest(known, at_least)):
+            # The store has given it, or is to go beyond: whoever has made it may be cut off, or gone for ever.
+            known, first = heard, beyond(heard, first, by=MARGIN)
         return SerialClaim(
             zone=content.zone,
             digest=content.digest,
@@ -175,7 +165,7 @@ class SerialClaims:
             return self._by_ourselves(content)
         if not is_newer(self._heard.get(content.zone, serial), serial):
             self._heard.pop(content.zone, None)
-        self._handed[content.zone] = _Handed(serial, content.digest, sure)
+        self._handed[content.zone] = HandedSerial(serial, sure, content.digest)
         return Given(serial, sure, before is not None and not before.confirmed)
 
     def _by_ourselves(self, content: Content) -> Given:
@@ -189,5 +179,5 @@ class SerialClaims:
         else:
             return Given(handed.serial, handed.confirmed, False)
         self.made_alone += 1
-        self._handed[content.zone] = _Handed(serial, content.digest, False)
+        self._handed[content.zone] = HandedSerial(serial, False, content.digest)
         return Given(serial, False, False)

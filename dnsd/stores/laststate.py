@@ -32,11 +32,13 @@ class HandedSerial(NamedTuple):
     """A serial with which a zone was handed out.
 
     Args:
-        confirmed: the store has given it; else the server made it by itself.
+        confirmed: the store has given it, so that no other content has it; else the server made it by itself.
+        digest: of the records that were handed out with it, as text; empty: not known.
     """
 
     serial: int
     confirmed: bool
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,10 +158,10 @@ def _from_json(data: Mapping[str, Any]) -> LastState:
 
 
 def _serial(data: Mapping[str, Any]) -> HandedSerial:
-    serial, confirmed = data["serial"], data["confirmed"]
+    serial, confirmed, digest = data["serial"], data["confirmed"], data.get("digest", "")
     if type(serial) is not int or not 0 <= serial < SERIALS:
         raise ValueError(f"{serial!r} is no serial")
-    return HandedSerial(serial, bool(confirmed))
+    return HandedSerial(serial, bool(confirmed), str(digest))
 
 
 def _sync_folder(folder: Path) -> None:
