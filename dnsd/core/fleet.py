@@ -253,7 +253,7 @@ class Fleet:
         """Take accepted changes, in order; those that are already in are passed over."""
         change = OverlayChange()
         dirty: set[str] = set()
-        self._stepped_at = max(self._stepped_at, now)
+        now = self._step_to(now)
         for record in records:
             if record.revision <= self.revision:
                 continue
@@ -269,6 +269,13 @@ class Fleet:
                 key = record.change.key
                 self._set_node(key, self._configured.get(key, self._registered.get(key)), now, change, dirty)
         return self._finish(dirty, change)
+
+    def _step_to(self, now: float) -> float:
+        """Return the instant of a step: a clock that was set back a little ends nothing that has begun."""
+        if self._stepped_at - CLOCK_SLACK_SECONDS <= now < self._stepped_at:
+            return self._stepped_at
+        self._stepped_at = max(self._stepped_at, now)
+        return now
 
     def _take_drain(self, change: Change) -> None:
         if isinstance(change.value, Drain):
@@ -287,6 +294,7 @@ class Fleet:
         """Take a node's report; the caller has checked its sequence."""
         change = OverlayChange()
         dirty: set[str] = set()
+        now = self._step_to(now)
         if self._evidence.report(report, now=now):
             change.touched.add(report.node)
         self._refresh(report.node, now, change, dirty)
@@ -296,6 +304,7 @@ class Fleet:
         """Take what checks have found of nodes, all of their roles each; an empty one: it is not checked any more."""
         change = OverlayChange()
         dirty: set[str] = set()
+        now = self._step_to(now)
         for key, found in results.items():
             before = self._evidence.check(key, found if key in self.nodes else NOT_CHECKED)
             if key not in self.nodes:
@@ -313,8 +322,7 @@ class Fleet:
         if now < self._stepped_at - CLOCK_SLACK_SECONDS:
             self._set_back(now, change, dirty)
             self._stepped_at = now
-        self._stepped_at = max(self._stepped_at, now)
-        self._take_due(now, change, dirty)
+        self._take_due(self._step_to(now), change, dirty)
         return self._finish(dirty, change)
 
     def _take_due(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
@@ -330,6 +338,7 @@ class Fleet:
         dirty: set[str] = set()
         if held == self._evidence.is_held:
             return change
+        now = self._step_to(now)
         self._evidence.hold_freshness(now=now, held=held)
         # Whoever is fresh stays so for now, and whoever is stale too: only what was due already changes, and when.
         self._take_due(now, change, dirty)

@@ -7,6 +7,7 @@ import pytest
 from dnsd.core.engine import Engine
 from dnsd.core.fleet_change import Withdrawal
 from dnsd.core.selection import Tier
+from dnsd.model.check import Checked
 from dnsd.model.drain import Mode
 from dnsd.model.node import Monitor
 from dnsd.model.pool import WhenEmpty
@@ -123,6 +124,25 @@ def test_all_undrained_nodes_unhealthy_fails_open_to_them_but_never_to_a_drained
     assert fleet.selection_of(EDGE).tier is Tier.UNHEALTHY
     assert answered(fleet, EDGE) == {"192.0.2.10", "192.0.2.11"}
     fleet.report(report("b", up=True), now=NOW)
+    assert answered(fleet, EDGE) == {"192.0.2.11"}
+
+
+@pytest.mark.parametrize("step", ["report", "checked", "apply", "tick"])
+def test_a_clock_that_is_set_back_a_little_brings_no_drained_node_back(step: str) -> None:
+    """A drain that has begun holds whatever is heard of its node before it is that time again."""
+    monitor = Monitor.CHECK if step == "checked" else Monitor.AGENT
+    fleet = fleet_of([node("a", "192.0.2.10", monitor=monitor), B], [pool()])
+    fleet.apply([put(drain("a", role="edge"), 1)], now=NOW)
+    back = NOW - 0.5
+    match step:
+        case "report":
+            fleet.report(report("a", up=True, received_at=back), now=back)
+        case "checked":
+            fleet.checked({"a": {"edge": Checked(Health.UP, "check")}}, now=back)
+        case "apply":
+            fleet.apply([put(drain("a", role="ingest", starts_at=back), 2)], now=back)
+        case _:
+            fleet.tick(now=back)
     assert answered(fleet, EDGE) == {"192.0.2.11"}
 
 
