@@ -17,7 +17,7 @@ from dnsd.config.durations import check_duration
 from dnsd.config.endpoints import check_taken, read_endpoint
 from dnsd.config.findings import Findings
 from dnsd.config.inventory import check_role
-from dnsd.config.networks import read_network
+from dnsd.config.networks import good_networks
 from dnsd.config.schema import AdapterSection
 from dnsd.config.settings import (
     AdapterSettings,
@@ -117,14 +117,7 @@ def check_adapter_listen(
 
 def check_allow(entry: Entry[AdapterSection], findings: Findings) -> tuple[IPv4Network | IPv6Network, ...]:
     """Return the networks that may use an adapter: the machine itself, and those that are named."""
-    found = list(LOOPBACK)
-    for index, text in entry.texts("allow"):
-        try:
-            found.append(read_network(text))
-        except ValueError as error:
-            message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
-            findings.problem(entry.at("allow", index), "bad-network", message=message)
-    return tuple(found)
+    return (*LOOPBACK, *(network for _, _, network in good_networks(entry, "allow", findings)))
 
 
 def check_prometheus(entry: Entry[AdapterSection], findings: Findings, surroundings: Surroundings) -> AdapterSettings:

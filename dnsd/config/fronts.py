@@ -10,7 +10,7 @@ from dnsd.config.certificate import check_certificate
 from dnsd.config.document import Document, Entry
 from dnsd.config.endpoints import check_listen
 from dnsd.config.findings import Findings
-from dnsd.config.networks import read_network
+from dnsd.config.networks import good_networks
 from dnsd.config.schema import DohSection, Section
 from dnsd.config.settings import Endpoint
 
@@ -51,13 +51,7 @@ def _check_path(https: Entry[DohSection], findings: Findings) -> str:
 
 def _check_proxies(proxy: Entry[Section], findings: Findings) -> tuple[str, ...]:
     found: list[str] = []
-    for index, text in proxy.texts("from"):
-        try:
-            network = read_network(text)
-        except ValueError as error:
-            message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
-            findings.problem(proxy.at("from", index), "bad-network", message=message)
-            continue
+    for index, text, network in good_networks(proxy, "from", findings):
         if network.prefixlen == 0:
             message = f"{text} is everybody: whoever asks may claim any address. List the proxies alone"
             findings.warning(proxy.at("from", index), "proxy-is-anybody", message=message)

@@ -10,7 +10,7 @@ from dnsd.config.document import Document, Entry
 from dnsd.config.durations import check_duration
 from dnsd.config.endpoints import check_listen, read_endpoint
 from dnsd.config.findings import Findings, suggestion
-from dnsd.config.networks import read_network
+from dnsd.config.networks import good_networks
 from dnsd.config.owner_names import qualified
 from dnsd.config.schema import TransferSecondarySection, TransferSection
 from dnsd.config.settings import Endpoint
@@ -149,14 +149,7 @@ class _Secondaries:
         return self._keys.found.get(name), True
 
     def _sources(self, entry: Entry[TransferSecondarySection]) -> tuple[_Network, ...]:
-        found: list[_Network] = []
-        for index, text in entry.texts("sources"):
-            try:
-                found.append(read_network(text))
-            except ValueError as error:
-                message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
-                self._findings.problem(entry.at("sources", index), "bad-network", message=message)
-        return tuple(found)
+        return tuple(network for _, _, network in good_networks(entry, "sources", self._findings))
 
     def _check_unseen(self, entry: Entry[TransferSecondarySection]) -> None:
         if not entry.good("address", "notify") or entry.section.address is not None:

@@ -279,19 +279,16 @@ class Publisher:
 
     async def wait_generation(self, generation: int, *, timeout_seconds: float) -> bool:
         """Wait until every serving worker has applied a generation; say whether they have in time."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                while self._applied_generation < generation:
-                    await self._progressed.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._wait(lambda: self._applied_generation >= generation, timeout_seconds)
 
     async def wait_applied(self, revision: int, *, timeout_seconds: float) -> bool:
         """Wait until every serving worker has applied a revision; say whether they have in time."""
+        return await self._wait(lambda: self._applied_revision >= revision, timeout_seconds)
+
+    async def _wait(self, done: Callable[[], bool], timeout_seconds: float) -> bool:
         try:
             async with asyncio.timeout(timeout_seconds):
-                while self._applied_revision < revision:
+                while not done():
                     await self._progressed.wait()
         except TimeoutError:
             return False
