@@ -50,14 +50,13 @@ class AdapterHost:
         self._plane = plane
         self._factories = factories
         self._wanted = wanted
-        self._running: dict[str, tuple[object, asyncio.Task[None]]] = {}
-        self._contexts: dict[str, AdapterContext[Any]] = {}
+        self._running: dict[str, tuple[AdapterContext[Any], asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()
 
     @property
     def up(self) -> Mapping[str, bool]:
         """Which adapters are configured, and whether each serves."""
-        return {name: context.up for name, context in self._contexts.items()}
+        return {name: context.up for name, (context, _) in self._running.items()}
 
     def follow(self) -> None:
         """Look at the settings again, which may be others now."""
@@ -75,22 +74,21 @@ class AdapterHost:
 
     async def _adjust(self) -> None:
         wanted, had_before = self._wanted(), list(self._running)
-        await self._end([name for name, (had, _) in self._running.items() if wanted.get(name) != had])
+        await self._end([name for name, (had, _) in self._running.items() if wanted.get(name) != had.settings])
         for name in [name for name in had_before if name not in wanted]:
             log.info("%s: ended, since it is no longer configured", name)
         for name, settings in wanted.items():
             if name not in self._running:
                 context = AdapterContext(self._plane, name, settings, self.counts)
-                self._contexts[name] = context
-                self._running[name] = settings, asyncio.create_task(self._keep_up(context), name=f"adapter {name}")
+                self._running[name] = context, asyncio.create_task(self._keep_up(context), name=f"adapter {name}")
 
     async def _end(self, names: list[str]) -> None:
-        ended = [self._running.pop(name)[1] for name in names]
+        ended = [self._running[name][1] for name in names]
         for task in ended:
             task.cancel()
         await asyncio.gather(*ended, return_exceptions=True)
         for name in names:
-            del self._contexts[name]
+            del self._running[name]
 
     async def _keep_up(self, context: AdapterContext[Any]) -> None:
         loop = asyncio.get_running_loop()
