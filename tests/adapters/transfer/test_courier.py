@@ -41,7 +41,9 @@ from tests.adapters.transfer.world import (
 )
 from tests.support.servers import free_port
 
-WAITS = (0.05, 0.05, 0.05)
+# How long a secondary that does not answer is waited for, and one that does: this never runs out.
+SILENT_WAITS = (0.05, 0.05, 0.05)
+ANSWERED_WAITS = (600.0,)
 KEY = key()
 
 Reply = Callable[[dns.message.Message, bool], list[bytes]]
@@ -109,6 +111,11 @@ class World:
         """Return how many NOTIFY messages came to what."""
         return {result: count for (_, result), count in self.far.notifies.items()}
 
+    def was_in_vain(self, *, why: str) -> bool:
+        """Say whether NOTIFY was sent as often as it is at most, and once at least came to this, never to an answer."""
+        came = self.notifies()
+        return sum(came.values()) == len(SILENT_WAITS) and why in came and came.keys() <= {why, "timeout"}
+
     async def until_blocked(self, why: str) -> None:
         """Wait until what is known of the secondary is that it is silent, and why."""
         await eventually(lambda: why in str(self.far.standing([ZoneWithdrawal(APEX, 0, 0)]).blockers))
@@ -172,12 +179,20 @@ async def going_to(reply: Reply, *, signs: TransferKey | None = None, notify: bo
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a courier wait for hundredths of seconds where it waits for seconds."""
-    monkeypatch.setattr(courier, "NOTIFY_WAITS", WAITS)
-    monkeypatch.setattr(courier, "ASK_WAITS", (0.05, 0.05))
+    """Have a courier ask again after hundredths of seconds; but it waits for an answer as long as that takes."""
+    monkeypatch.setattr(courier, "NOTIFY_WAITS", ANSWERED_WAITS)
+    monkeypatch.setattr(courier, "NOTIFY_ANSWER_SECONDS", max(ANSWERED_WAITS))
+    monkeypatch.setattr(courier, "ASK_WAITS", ANSWERED_WAITS)
     monkeypatch.setattr(courier, "LEAST_SECONDS", 0.001)
     monkeypatch.setattr(courier, "BEHIND_SECONDS", 0.01)
     monkeypatch.setattr(courier, "SILENT_SECONDS", 0.01)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it give up soon, where no answer comes."""
+    monkeypatch.setattr(courier, "NOTIFY_WAITS", SILENT_WAITS)
+    monkeypatch.setattr(courier, "ASK_WAITS", SILENT_WAITS[:2])
 
 
 async def test_a_notify_is_as_the_rfc_has_it() -> None:
@@ -198,20 +213,22 @@ async def test_a_notify_is_as_the_rfc_has_it() -> None:
         assert world.states() == {"behind": 1}
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_notify_without_an_answer_is_repeated_until_a_bound() -> None:
     """So often, and not again before there is something new to tell."""
     async with going_to(lambda query, over_tcp: []) as world:
-        await eventually(lambda: world.notifies() == {"timeout": len(WAITS)})
+        await eventually(lambda: world.notifies() == {"timeout": len(SILENT_WAITS)})
         await eventually(lambda: world.states() == {"silent": 1})
         asked = len(world.fake.heard)
         await eventually(lambda: len(world.fake.heard) > asked + 2)
-        assert world.fake.notified() == [FIRST_SERIAL] * len(WAITS)
+        assert world.fake.notified() == [FIRST_SERIAL] * len(SILENT_WAITS)
         world.versions.change()
         world.courier.changed()
-        await eventually(lambda: world.notifies() == {"timeout": 2 * len(WAITS)})
-        assert world.fake.notified()[len(WAITS) :] == [FIRST_SERIAL + 1] * len(WAITS)
+        await eventually(lambda: world.notifies() == {"timeout": 2 * len(SILENT_WAITS)})
+        assert world.fake.notified()[len(SILENT_WAITS) :] == [FIRST_SERIAL + 1] * len(SILENT_WAITS)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_one_that_comes_back_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
     """Not only by the refresh of the SOA: as soon as it answers a question, and is behind; the log says it is back."""
     caplog.set_level(logging.INFO, "dnsd.adapters")
@@ -225,10 +242,9 @@ async def test_one_that_comes_back_is_told_again(caplog: pytest.LogCaptureFixtur
         return [soa_answer(query, FIRST_SERIAL - 1).to_wire()]
 
     async with going_to(reply) as world:
-        await eventually(lambda: world.notifies() == {"timeout": len(WAITS)})
+        await eventually(lambda: world.notifies() == {"timeout": len(SILENT_WAITS)})
         silent = False
-        await eventually(lambda: world.notifies().get("ok"))
-        assert world.states() == {"behind": 1}
+        await eventually(lambda: world.notifies().get("ok") and world.states() == {"behind": 1})
     said = [record for record in caplog.records if "again" in record.message]
     assert [(each.levelname, each.message) for each in said] == [
         ("INFO", f"transfer: secondary s1, its serial is known again: example.org.: it has {FIRST_SERIAL - 1}")
@@ -267,13 +283,19 @@ def forged(query: dns.message.Message) -> list[bytes]:
 
 
 async def test_what_is_no_answer_is_passed_over() -> None:
-    """Whatever comes before it, the answer counts; without it, the last reason is told."""
+    """Whatever comes before it, the answer counts."""
     async with going_to(lambda query, over_tcp: [*forged(query), *acknowledging(query, over_tcp)]) as world:
         await eventually(lambda: world.states() == {"level": 1} and world.notifies() == {"ok": 1})
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_no_answer_is_told_where_none_comes() -> None:
+    """The last reason why it was none."""
     async with going_to(lambda query, over_tcp: forged(query)) as world:
-        await eventually(lambda: world.states() == {"silent": 1} and world.notifies() == {"bad": len(WAITS)})
+        await eventually(lambda: world.states() == {"silent": 1} and world.was_in_vain(why="bad"))
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_an_answer_must_be_signed_as_the_question_was() -> None:
     """Without a signature, or with that of another secret, it is none; so is word that the key is unknown."""
 
@@ -309,6 +331,7 @@ async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
         await eventually(lambda: world.states() == {"level": 1} and world.notifies() == {"ok": 1})
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_tcp_that_ends_without_an_answer_is_none() -> None:
     """The failure is told, and nothing is left open."""
 
@@ -318,7 +341,7 @@ async def test_tcp_that_ends_without_an_answer_is_none() -> None:
         return [] if over_tcp else [answer.to_wire()]
 
     async with going_to(reply) as world:
-        await eventually(lambda: world.states() == {"silent": 1} and world.notifies() == {"bad": len(WAITS)})
+        await eventually(lambda: world.states() == {"silent": 1} and world.was_in_vain(why="bad"))
 
 
 @pytest.mark.parametrize(
