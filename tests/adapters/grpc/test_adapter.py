@@ -230,6 +230,7 @@ async def test_a_call_whose_message_does_not_come_is_ended(method: str, monkeypa
         failure = await _failure(_silent(site, method))
         assert (failure.code, failure.problem["id"]) == ("DEADLINE_EXCEEDED", "body-timeout")
         assert site.counted("malformed") == 1
+        monkeypatch.undo()
         assert len((await site.control.ListNodes(pb.ListNodesRequest())).nodes) == 3
 
 
