@@ -33,17 +33,18 @@ def _has_grpc(pid: int) -> bool:
 def _speak_nonsense(address: str) -> None:
     """Send what is no TLS, and wait until the server ends the connection."""
     host, port = address.split(":")
-    wait_until(lambda: _is_open(host, int(port)), "it listens")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as stranger:
+    reached: list[socket.socket] = []
+
+    def reaches() -> bool:
+        with contextlib.suppress(ConnectionRefusedError):
+            reached.append(socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS))
+        return bool(reached)
+
+    wait_until(reaches, "it listens")
+    with reached[0] as stranger, contextlib.suppress(ConnectionError):
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            while stranger.recv(4096):
-                pass
-
-
-def _is_open(host: str, port: int) -> bool:
-    with socket.socket() as asking:
-        return asking.connect_ex((host, port)) == 0
+        while stranger.recv(4096):
+            pass
 
 
 def _nodes(channel: grpc.Channel) -> int:
