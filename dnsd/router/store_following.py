@@ -15,10 +15,11 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreRefused, StoreUnavailable
+from dnsd.model.node import Node
 from dnsd.model.state import Consumer, FleetState
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.state_file import keep_state
@@ -223,7 +224,7 @@ class StoreFollower:
             await asyncio.sleep(AGAIN_SECONDS)  # the next look finds out what happened
             return
         now = self._clock()
-        self._view.take_configured(configured, now=now)
+        self._take_configured(configured, now=now)
         self._view.replace(state, now=now)
         self._is_from_disk = False
         self._obeyed()
@@ -273,10 +274,13 @@ class StoreFollower:
         await self._announced.wait()
         while True:
             with contextlib.suppress(StoreUnavailable):
-                configured = await self._store.configured()
-                if configured or not self._is_from_disk:
-                    self._view.take_configured(configured, now=self._clock())
+                self._take_configured(await self._store.configured(), now=self._clock())
             await asyncio.sleep(CONFIGURED_SECONDS)
+
+    def _take_configured(self, nodes: Sequence[Node] | None, *, now: float) -> None:
+        """Take the nodes of the servers' configuration; a store that has lost them takes nobody away."""
+        if nodes is not None:
+            self._view.take_configured(nodes, now=now)
 
     def _worth_keeping(self) -> FleetState | None:
         return self._view.state if self._view.loaded and not self._is_from_disk else None

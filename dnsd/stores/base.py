@@ -194,8 +194,11 @@ class DrainStore(Protocol):
             at: instant.
         """
 
-    async def configured(self) -> tuple[Node, ...]:
-        """Return the nodes that `tell_configured` told last, for a router; none, where the store tells nobody."""
+    async def configured(self) -> tuple[Node, ...] | None:
+        """Return the nodes that `tell_configured` told last, for a router.
+
+        None: nobody has told of any yet, the store has lost it, or it is one that tells nobody.
+        """
 
     async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
         """Give zones their serials, by the rule of `dnsd.stores.claims`, and keep the last of each.

@@ -162,9 +162,9 @@ class MemoryStore:
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Nobody but dnsd reads this store."""
 
-    async def configured(self) -> tuple[Node, ...]:
+    async def configured(self) -> tuple[Node, ...] | None:
         """Nobody is told of them."""
-        return ()
+        return None
 
     async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
         """Give zones their serials; see `DrainStore.claim_serials`."""

@@ -111,6 +111,32 @@ async def test_reports_are_followed() -> None:
         assert view.member("n0", ROLE).sessions == 5  # type: ignore[union-attr]
 
 
+async def test_configured_nodes_that_a_store_has_lost_stay_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a server says again which they are; one that says that there are none is believed."""
+    monkeypatch.setattr(store_following, "CONFIGURED_SECONDS", 0.002)
+    written = Written()
+    await written.store.open()
+    written.store.open = _nothing  # type: ignore[method-assign]
+    told: tuple[Node, ...] | None = (a_node("n0"),)
+    looks = 0
+
+    async def configured() -> tuple[Node, ...] | None:
+        nonlocal looks
+        looks += 1
+        return told
+
+    written.store.configured = configured  # type: ignore[method-assign]
+    async with following(written) as (view, _):
+        await until(lambda: view.size == 1)
+        told, seen = None, looks
+        await until(lambda: looks > seen + 3)
+        assert view.size == 1
+        told = (a_node("n0"), a_node("n1"))
+        await until(lambda: view.size == 2)
+        told = ()
+        await until(lambda: view.size == 0)
+
+
 async def to_be_lost(monkeypatch: pytest.MonkeyPatch) -> Written:
     """Return a store of two nodes and a drain that opens no more by itself, and is looked at often."""
     monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)

@@ -11,7 +11,7 @@ import pytest
 from dnsd.control.recovery import restore
 from dnsd.errors import ChangesTrimmed, NotReplicated, RevisionConflict, RevisionLost, StoreDiverged
 from dnsd.model.state import Consumer
-from dnsd.stores.redis import layout
+from dnsd.stores.redis import confirming, layout
 from dnsd.stores.redis.confirming import REPLICA_SECONDS
 from dnsd.stores.redis.store import RedisStore
 from tests.stores.redis_stores import opened
@@ -167,15 +167,19 @@ async def test_large_numbers_and_many_changes_are_exact(prefix: str) -> None:
 
 
 async def test_what_the_configuration_declares_is_told_to_readers(prefix: str) -> None:
-    """As one value, the last one that a server told."""
+    """As one value, the last one that a server told; that nobody has told is another thing than that there are none."""
     server = shared_redis()
     async with opened(server.url, prefix=prefix) as store:
+        assert await store.configured() is None
         for weight in (1, 2):
             await store.tell_configured([a_node(weight=weight)], server="ns1", at=NOW)
         text = server.cli("get", f"{{{prefix}}}:configured")
         assert '"server":"ns1"' in text
         assert '"weight":2' in text
+        assert await store.configured() == (a_node(weight=2),)
         assert (await store.load()).nodes == {}
+        await store.tell_configured([], server="ns1", at=NOW)
+        assert await store.configured() == ()
 
 
 async def test_what_stands_waits_for_its_replicas(tmp_path: Path) -> None:
@@ -200,8 +204,9 @@ async def test_what_stands_waits_for_its_replicas(tmp_path: Path) -> None:
             assert replica.cli("get", "{dnsd}:revision") == "12"
 
 
-async def test_another_server_confirms_only_what_it_has(tmp_path: Path) -> None:
+async def test_another_server_confirms_only_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the next primary lacks, or has under another mark, is not confirmed by it, however many replicas it has."""
+    monkeypatch.setattr(confirming, "REPLICA_SECONDS", LONG_SECONDS)
     with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary):
         wait_until(lambda: "state=online" in primary.cli("info", "replication"), "the replica is in step")
         async with opened(primary.url, min_replicas=1) as store:

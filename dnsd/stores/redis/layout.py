@@ -256,14 +256,14 @@ def write_configured(nodes: Iterable[Node], *, server: str, at: float) -> str:
     return dump({"server": server, "at": format_instant(at), "nodes": {node.id: node.to_json() for node in nodes}})
 
 
-def read_configured(text: str | None) -> tuple[Node, ...]:
-    """Read the nodes of a server's configuration; none where no server has told of any.
+def read_configured(text: str | None) -> tuple[Node, ...] | None:
+    """Read the nodes of a server's configuration; None where no server has told of its own.
 
     Raises:
         ValueError: this dnsd cannot read it.
     """
     if not text:
-        return ()
+        return None
     nodes: tuple[Node, ...] = _read(lambda data: tuple(map(Node.from_json, data["nodes"].values())), text)
     return nodes
 

@@ -339,12 +339,13 @@ class RedisStore:
         text = await _aside(lambda: layout.write_configured(nodes, server=server, at=at), size=len(nodes))
         await self._to_its_end(self._link.run(lambda client: client.set(self._keys.configured, text)))
 
-    async def configured(self) -> tuple[Node, ...]:
+    async def configured(self) -> tuple[Node, ...] | None:
         """Return the nodes that a server's configuration declares, as the last that told of its own has told."""
 
         async def read(client: Redis) -> str | None:
+            found: str | None
             (found,) = await scripts.together(client, ("GET", self._keys.configured))
-            return found  # type: ignore[no-any-return]
+            return found
 
         text = await self._link.run(read, seconds=LOAD_SECONDS, lane=Lane.LOADING)
         return await self._understood(_aside(lambda: layout.read_configured(text), size=len(text or "")))
