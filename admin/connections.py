@@ -16,7 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
-from admin.lane import ReportLane, is_one_request, may_become_report
+from admin.framing import Boundary
+from admin.lane import ReportLane, may_become_report
 from admin.problems import malformed_request
 
 log = logging.getLogger("dnsd.admin")
@@ -124,7 +125,7 @@ class Connection(web.RequestHandler):
         options: of aiohttp's request handler.
     """
 
-    __slots__ = ("_admitted", "_begins", "_connections", "_held", "_lane", "_mark", "_stopped", "_wake", "heard")
+    __slots__ = ("_admitted", "_boundary", "_connections", "_held", "_lane", "_mark", "_stopped", "_wake", "heard")
 
     def __init__(
         self, manager: web.Server, *, connections: Connections, lane: ReportLane | None = None, **options: Any
@@ -133,7 +134,7 @@ class Connection(web.RequestHandler):
         self._connections = connections
         self._lane = lane
         self._admitted = False
-        self._begins = True  # with the next byte begins a request
+        self._boundary = Boundary()
         self._held = b""  # of which no request is under way yet
         self._mark = 0  # where in it the next one begins
         self._wake: asyncio.Handle | None = None  # its turn, or the end of patience with it
@@ -171,7 +172,7 @@ class Connection(web.RequestHandler):
             self._wake = self._loop.call_soon(self._take_turn)
 
     def _take(self, data: bytes, begin: int = 0) -> None:
-        if self._lane is None or not self._begins or not self._is_idle or len(data) - begin > MAX_HELD_SIZE:
+        if self._lane is None or not self._boundary.is_here or not self._is_idle or len(data) - begin > MAX_HELD_SIZE:
             self._take_long_way(data[begin:])
         elif self.writing_paused:
             self._hold_for_turn(data, begin)
@@ -208,7 +209,7 @@ class Connection(web.RequestHandler):
         )
 
     def _take_long_way(self, data: bytes) -> None:
-        self._begins = self._begins and is_one_request(data)
+        self._boundary.pass_over(data)
         super().data_received(data)
 
     def _lose_patience(self) -> None:

@@ -15,23 +15,13 @@ from email.utils import formatdate
 from admin.auth import Access, Gate
 from admin.backend import Backend
 from admin.bodies import MAX_BODY_SIZE, check_json
+from admin.framing import END_OF_HEAD, HEAD, MAX_HEAD_SIZE, size_of_body
 from admin.problems import SECURITY_HEADERS
 from dnsd.api.schemas import ReportRequest
 
-# The largest head taken. Unit: bytes.
-MAX_HEAD_SIZE = 4096
-
 _START = b"POST /v1/nodes/"
-_END = b"\r\n\r\n"
-
-# RFC 9110 §9.3.6: a CONNECT request has no content; what its Content-Length counts, aiohttp reads as the next request.
-_TUNNEL = b"CONNECT "
-
-# A request line and fields as RFC 9112 §3 and §5 would like them; of the rest the long way makes what it can.
-_HEAD = re.compile(rb"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~\t]*\r\n)+\r\n")
 _LINE = re.compile(rb"POST /v1/nodes/([A-Za-z0-9_-]{1,63})/report HTTP/1\.1")
 _SIZE = re.compile(rb"[0-9]{1,6}")
-_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|upgrade|expect):([^\r]*)", re.IGNORECASE)
 
 # Fields that change nothing in how a report is taken, and those that are looked at. With any other it is not so simple.
 _IDLE = frozenset({b"accept", b"accept-encoding", b"accept-language", b"user-agent"})
@@ -60,11 +50,11 @@ class ReportLane:
         Args:
             begin: where in the data a request begins; others may follow it.
         """
-        place = data.find(_END, begin, begin + MAX_HEAD_SIZE)
+        place = data.find(END_OF_HEAD, begin, begin + MAX_HEAD_SIZE)
         if place < 0 or not data.startswith(_START, begin):
             return None
-        head = _HEAD.match(data, begin)
-        if head is None or head.end() != place + len(_END):
+        head = HEAD.match(data, begin)
+        if head is None or head.end() != place + len(END_OF_HEAD):
             return None
         line, *fields = data[begin:place].split(b"\r\n")
         target = _LINE.fullmatch(line)
@@ -101,30 +91,11 @@ class ReportLane:
 
 def may_become_report(data: bytes) -> bool:
     """Say whether this is the beginning of a report whose body is still on its way."""
-    head = _HEAD.match(data) if data.startswith(_START) else None
+    head = HEAD.match(data) if data.startswith(_START) else None
     if head is None or head.end() > MAX_HEAD_SIZE:
         return False
-    size = _size_of(data[: head.end()])
+    size = size_of_body(data[: head.end()])
     return size is not None and len(data) - head.end() < size <= MAX_BODY_SIZE
-
-
-def is_one_request(data: bytes) -> bool:
-    """Say whether this is surely one whole request, behind which the next one begins."""
-    head = _HEAD.match(data)
-    if head is None or data.startswith(_TUNNEL):
-        return False
-    return _size_of(data[: head.end()]) == len(data) - head.end()
-
-
-def _size_of(head: bytes) -> int | None:
-    """Return the size of the body; None: it is not as simple as a Content-Length, or the lack of any."""
-    found = _FRAMING.findall(head)
-    if not found:
-        return 0
-    name, value = found[0]
-    if len(found) > 1 or name.lower() != b"content-length" or not _SIZE.fullmatch(value.strip()):
-        return None
-    return int(value)
 
 
 def _heeded(fields: list[bytes]) -> dict[bytes, bytes] | None:

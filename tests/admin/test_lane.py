@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admin.connections import REPORTS_AT_ONCE
-from admin.lane import ReportLane, is_one_request, may_become_report
+from admin.lane import ReportLane, may_become_report
 from dnsd.api.schemas import DesiredState, ReportRequest
 from tests.admin.fakebackend import FakeBackend
 from tests.admin.site import TOKENS, Site
@@ -161,28 +161,20 @@ async def test_a_fault_of_ours_is_answered_as_on_the_long_way(
 # --- where a request ends ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("data", "whole"),
-    [
-        (request(JSON), True),
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", True),
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET", False),
-        (b"GET / HTTP/1.1\r\nHost: loc", False),
-        (b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", False),
-        (b"GET / HTTP/1.1\nHost: localhost\n\n", False),
-        (b"GET / HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n", False),
-        (request(JSON, size=len(BODY) + 1), False),
-        (request(JSON, size=len(BODY) - 1), False),
-        (request(JSON, "Content-Length: 5"), False),
-        (request(JSON, "Transfer-Encoding: chunked"), False),
-        (request(JSON, "Expect: 100-continue"), False),
-        (request(JSON, "Upgrade: websocket"), False),
-        (b"CONNECT / HTTP/1.1\r\nHost: localhost\r\n\r\n", False),
-    ],
-)
-def test_the_end_of_a_request_is_known_only_where_it_is_simple(data: bytes, whole: bool) -> None:
-    """One Content-Length or no body; anything else, and the rest of the connection is the long way's."""
-    assert is_one_request(data) is whole
+async def test_after_a_call_in_parts_reports_take_the_short_way_again(site: Site, taken: list[bool]) -> None:
+    """A client that has sent a head and its body one after the other, or two calls at once, is no slower ever after."""
+    order = b"PUT /v1/nodes/edge-1/drain HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Length: 2\r\n\r\n" % JSON.encode()
+    async with wire(site) as connection:
+        for parts in ([order, b"{}"], [order[:30], order[30:] + b"{", b"}"], [(order + b"{}") * 2]):
+            for part in parts:
+                connection.send(part)
+                await connection.drain()
+            for _ in range(b"".join(parts).count(order)):
+                await connection.answer()
+            taken.clear()
+            connection.send(CASES["plain"])
+            assert (await connection.answer())[0] == b"HTTP/1.1 200 OK"
+            assert taken == [True]
 
 
 async def test_nothing_behind_a_connect_request_is_taken_for_a_report(site: Site, backend: FakeBackend) -> None:
