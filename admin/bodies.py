@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from typing import Any
 
 from aiohttp import web
@@ -74,7 +75,8 @@ def check_json(data: bytes) -> None:
         Fault: 400.
     """
     try:
-        value = _STRICT.decode(data.decode("utf-8"))
+        decoder = _STRICT if _LONG_NUMBER.search(data) else _OF_SHORT_NUMBERS
+        value = decoder.decode(data.decode("utf-8"))
         if b"\\" in data:  # without an escape, it has no half of a surrogate pair
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
@@ -108,3 +110,7 @@ def _finite(text: str) -> float:
 _STRICT = json.JSONDecoder(
     object_pairs_hook=_without_repeats, parse_int=_finite, parse_float=_finite, parse_constant=_finite
 )
+
+# The largest double has 309 digits: an integer of fewer is finite, which need not be asked of each.
+_LONG_NUMBER = re.compile(rb"[0-9]{309}")
+_OF_SHORT_NUMBERS = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_float=_finite, parse_constant=_finite)

@@ -293,12 +293,17 @@ class Fleet:
     def report(self, report: Report, *, now: float) -> OverlayChange:
         """Take a node's report; the caller has checked its sequence."""
         change = OverlayChange()
-        dirty: set[str] = set()
         now = self._step_to(now)
         if self._evidence.report(report, now=now):
+            dirty: set[str] = set()
             change.touched.add(report.node)
-        self._refresh(report.node, now, change, dirty)
-        return self._finish(dirty, change)
+            self._refresh(report.node, now, change, dirty)
+            return self._finish(dirty, change)
+        # What nearly all reports are: nothing is another than before, but for when this one gets stale.
+        node = self.nodes.get(report.node)
+        if node is not None and (stale_at := self._evidence.stale_at(node)) is not None and stale_at > now:
+            self._note_transition(node, stale_at)
+        return change
 
     def checked(self, results: Mapping[str, Mapping[str, Checked]], *, now: float) -> OverlayChange:
         """Take what checks have found of nodes, all of their roles each; an empty one: it is not checked any more."""
@@ -441,7 +446,9 @@ class Fleet:
             yield stale_at
 
     def _note_next_transition(self, node: Node, now: float) -> None:
-        due = min((instant for instant in self._instants_of(node.id) if instant > now), default=NEVER)
+        self._note_transition(node, min((each for each in self._instants_of(node.id) if each > now), default=NEVER))
+
+    def _note_transition(self, node: Node, due: float) -> None:
         if self._evidence.is_held and self._evidence.stale_at(node) == NEVER:
             self._halted.add(node.id)
         if due != NEVER:
