@@ -1,18 +1,23 @@
 """What a live fleet sends to the admin interface: reports of its nodes, and drains, at a steady pace.
 
 A process of its own, so that it can be kept off the CPU that is measured: `python -m bench.fleet_load --help`. It has a
-few connections that stay open, and makes requests beforehand. It drains one node after another, and releases them all
-at its end; then it prints one line of JSON on what was answered. SIGTERM is its end too.
+few connections that stay open, makes requests beforehand, and looks for answers as seldom as it sends, so that it takes
+little from those with whom it shares a CPU; only the answer to an order to drain is waited for. It drains one node
+after another, and releases them all at its end; then it prints one line of JSON on what was answered. SIGTERM is its
+end too.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import contextlib
 import json
+import select
 import signal
+import socket
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench import http
@@ -26,78 +31,59 @@ TICK_SECONDS = 0.01
 # How long the last answers may take. Unit: seconds.
 LAST_SECONDS = 20.0
 
+READ_SIZE = 65536
+
 
 @dataclass(slots=True)
 class Seen:
     """What was answered.
 
     Args:
-        sent, statuses: requests; HTTP status → answers.
+        statuses: HTTP status → answers.
         drain_seconds: from sending an order to its answer, for each.
     """
 
-    sent: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     drain_seconds: list[float] = field(default_factory=list)
-    quiet: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def waiting(self) -> int:
-        """Requests without an answer."""
-        return self.sent - self.statuses.total()
-
-    def note_sent(self) -> None:
-        """Count a request."""
-        self.sent += 1
-        self.quiet.clear()
-
-    def note_answer(self, status: int) -> None:
-        """Count an answer; `quiet` is set where it was the last one."""
-        self.statuses[status] += 1
-        if not self.waiting:
-            self.quiet.set()
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """A connection that stays open; its requests are answered in the order that they were sent."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, port: int, seen: Seen) -> None:
         self._seen = seen
         self._buffer = bytearray()
         self._pending: deque[float | None] = deque()
-        self._transport: asyncio.Transport | None = None
+        self.sock = socket.create_connection(("127.0.0.1", port), LAST_SECONDS)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether an answer is to come."""
+        return bool(self._pending)
+
+    @property
+    def is_timed(self) -> bool:
+        """Say whether the answer to a request that is timed is to come."""
+        return any(began is not None for began in self._pending)
 
     def send(self, request: bytes, *, timed: bool = False) -> None:
         """Send a request; one that is timed is a drain's."""
-        assert self._transport is not None
-        self._seen.note_sent()
         self._pending.append(time.monotonic() if timed else None)
-        self._transport.write(request)
+        self.sock.sendall(request)
 
-    def data_received(self, data: bytes) -> None:
-        """Count the answers in it."""
-        self._buffer += data
+    def receive(self) -> None:
+        """Count the answers that are there; it does not wait for any."""
+        with contextlib.suppress(BlockingIOError):
+            data = self.sock.recv(READ_SIZE, socket.MSG_DONTWAIT)
+            if not data:
+                raise SystemExit(f"the server ended a connection with {len(self._pending)} answers to come")
+            self._buffer += data
         while self._pending and (found := http.take_response(self._buffer)) is not None:
             began = self._pending.popleft()
-            self._seen.note_answer(found[0])
+            self._seen.statuses[found[0]] += 1
             if began is not None:
                 self._seen.drain_seconds.append(time.monotonic() - began)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Give up where answers are still to come: they never will."""
-        if self._pending:
-            raise SystemExit(f"the server ended a connection with {len(self._pending)} answers to come: {exc}")
-
-    def close(self) -> None:
-        """End the connection."""
-        self._pending.clear()
-        if self._transport is not None:
-            self._transport.close()
 
 
 class Load:
@@ -112,49 +98,49 @@ class Load:
         self._fleet, self._port, self._first = fleet, port, first
         self._reports = [http.report(fleet.node(number), port) for number in range(fleet.nodes)]
         self._next_report = self._drains = 0
-        self._connections: list[Connection] = []
         self._turn = 0
         self.seen = Seen()
-        self.ended = asyncio.Event()
+        self._connections = [Connection(port, self.seen) for _ in range(CONNECTIONS)]
+        self.ended = False
 
-    async def connect(self) -> None:
-        """Open the connections."""
-        loop = asyncio.get_running_loop()
-        for _ in range(CONNECTIONS):
-            made = await loop.create_connection(lambda: Connection(self.seen), "127.0.0.1", self._port)
-            self._connections.append(made[1])
+    def end(self, *_: object) -> None:
+        """Send no more; the handler of a signal."""
+        self.ended = True
 
     def close(self) -> None:
         """End the connections."""
         for connection in self._connections:
-            connection.close()
+            connection.sock.close()
 
-    async def report_all(self) -> None:
+    def report_all(self) -> None:
         """Have every node report once, as fast as it goes."""
         for number in range(self._fleet.nodes):
             self._report()
             if number % CONNECTIONS == 0:
-                await self._settle()
-        await self._settle()
+                self._settle()
+        self._settle()
 
-    async def keep_up(self, reports_per_second: float, drains_per_second: float, seconds: float) -> None:
+    def keep_up(self, reports_per_second: float, drains_per_second: float, seconds: float) -> None:
         """Send reports and drains at their pace, until the time is over or somebody ends it."""
         began, reports = time.monotonic(), 0
-        while not self.ended.is_set() and (passed := time.monotonic() - began) < seconds:
+        while not self.ended and (passed := time.monotonic() - began) < seconds:
+            for connection in self._connections:
+                if connection.is_waiting:
+                    connection.receive()
             while reports < passed * reports_per_second:
                 self._report()
                 reports += 1
             while self._drains < passed * drains_per_second:
                 self._take().send(http.drain(self._drained(self._drains), self._port), timed=True)
                 self._drains += 1
-            await asyncio.sleep(TICK_SECONDS)
-        await self._settle()
+            self._rest(until=began + passed + TICK_SECONDS)
+        self._settle()
 
-    async def release(self) -> None:
+    def release(self) -> None:
         """Release what was drained."""
         for number in range(self._drains):
             self._take().send(http.undrain(self._drained(number), self._port))
-            await self._settle()
+            self._settle()
 
     def _drained(self, number: int) -> str:
         return self._fleet.node((self._first + number) % self._fleet.nodes)
@@ -168,26 +154,43 @@ class Load:
         self._turn = (self._turn + 1) % CONNECTIONS
         return self._connections[self._turn]
 
-    async def _settle(self) -> None:
-        if self.seen.waiting:
-            await asyncio.wait_for(self.seen.quiet.wait(), LAST_SECONDS)
+    def _rest(self, *, until: float) -> None:
+        """Let time pass; answers that are timed are received when they come."""
+        while (left := until - time.monotonic()) > 0:
+            timed = [connection for connection in self._connections if connection.is_timed]
+            if timed:
+                _receive_from(timed, seconds=left)
+            else:
+                time.sleep(left)
+
+    def _settle(self) -> None:
+        """Wait until everything is answered."""
+        deadline = time.monotonic() + LAST_SECONDS
+        while waiting := [connection for connection in self._connections if connection.is_waiting]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{len(waiting)} connections have had no answer for {LAST_SECONDS:g} s")
+            _receive_from(waiting, seconds=LAST_SECONDS)
 
 
-async def run(given: argparse.Namespace) -> None:
+def _receive_from(connections: Iterable[Connection], *, seconds: float) -> None:
+    """Receive from the connections that have something, once one has, or so many seconds later."""
+    by_socket = {connection.sock: connection for connection in connections}
+    for sock in select.select(by_socket, (), (), seconds)[0]:
+        by_socket[sock].receive()
+
+
+def run(given: argparse.Namespace) -> None:
     """Send what is asked for, and print what was answered while SIGTERM is still taken as its end."""
     load = Load(BenchFleet(given.nodes, given.pools), given.port, first=given.first)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.ended.set)
-    await load.connect()
-    try:
+    signal.signal(signal.SIGTERM, load.end)
+    with contextlib.closing(load):
         if given.all:
-            await load.report_all()
+            load.report_all()
         print("begun", flush=True)
         began = time.monotonic()
-        await load.keep_up(given.reports, given.drains, given.seconds)
+        load.keep_up(given.reports, given.drains, given.seconds)
         seconds, answers = time.monotonic() - began, dict(load.seen.statuses)
-        await load.release()
-    finally:
-        load.close()
+        load.release()
     said = {"seconds": seconds, "statuses": answers, "drain_seconds": sorted(load.seen.drain_seconds)}
     print(json.dumps(said), flush=True)
 
@@ -203,7 +206,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--first", type=int, default=0, help="the first node to drain")
     parser.add_argument("--all", action="store_true", help="have every node report once before")
-    asyncio.run(run(parser.parse_args()))
+    run(parser.parse_args())
 
 
 if __name__ == "__main__":
