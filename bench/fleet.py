@@ -239,9 +239,8 @@ def verdict(taken: Mapping[str, Rounds]) -> str:
     p99 = {state: statistics.median(one.p99 for one in rounds.steady) for state, rounds in taken.items()}
     return (
         f"Busy, dnsd answers {1 - most[BUSY] / most[QUIET]:.0%} fewer queries as fast as it goes; the target is at "
-        f"most {MOST_FEWER:.0%}, which takes a CPU for the control process and the load on it. At half load a query "
-        f"costs {cost[BUSY] / cost[QUIET] - 1:+.0%}, and p99 is {p99[BUSY] / p99[QUIET]:.1f} times that of quiet; the "
-        f"target is at most {MOST_SLOWER:g} times."
+        f"most {MOST_FEWER:.0%}. At half load a query costs {cost[BUSY] / cost[QUIET] - 1:+.0%}, and p99 is "
+        f"{p99[BUSY] / p99[QUIET]:.1f} times that of quiet; the target is at most {MOST_SLOWER:g} times."
     )
 
 
