@@ -10,8 +10,8 @@ from aiohttp import web
 from admin.app import LANE
 from admin.connections import HEADER_TIMEOUT_SECONDS, MAX_CONNECTIONS, Connection, Connections, prove_connection
 from admin.problems import malformed_request
-from dnsd.config.settings import Endpoint
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 from dnsd.oserrors import reason_of
 
 # How long requests in flight may take to end when the server stops; aiohttp takes up to twice that. Unit: seconds.

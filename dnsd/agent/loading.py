@@ -26,7 +26,7 @@ from dnsd.agent.schema import (
     TopSection,
 )
 from dnsd.agent.settings import AgentSettings
-from dnsd.config.findings import EXPECTED, Findings, suggestion
+from dnsd.config.findings import EXPECTED, Findings
 from dnsd.config.locator import Path as Place
 from dnsd.config.locator import locate_keys
 from dnsd.errors import ConfigurationError, Problem
@@ -145,21 +145,16 @@ class _Reader:
             details = error.errors(include_url=False, include_input=False)
         names = [field.alias or name for name, field in model.model_fields.items()]
         for detail in details:
-            self._report(detail["type"], detail["msg"], (*place, *detail["loc"]), known=[*names, *(known or ())])
+            self._findings.misshapen(
+                (*place, *detail["loc"]),
+                detail["type"],
+                detail["msg"],
+                known=[*names, *(known or ())],
+                expected=_EXPECTED,
+            )
         faulty = {detail["loc"][0] for detail in details if detail["loc"]}
         if any(field.is_required() and name in faulty for name, field in model.model_fields.items()):
             return None
         # What is good of it is still checked for its meaning: nobody should mend a file once per mistake.
         good = {key: value for key, value in data.items() if key not in faulty and key in names}
         return model.model_validate(good)
-
-    def _report(self, kind: str, message: str, place: Place, *, known: list[str]) -> None:
-        if kind == "missing":
-            self._findings.problem(place, "missing-key", message=f'the key "{place[-1]}" is missing')
-        elif kind == "extra_forbidden":
-            hint = suggestion(str(place[-1]), known=known)
-            self._findings.problem(place, "unknown-key", message=f'there is no key "{place[-1]}" here{hint}')
-        else:
-            problem_id = "wrong-type" if kind.endswith("_type") else "bad-value"
-            text = _EXPECTED.get(kind, message.removeprefix("Input "))
-            self._findings.problem(place, problem_id, message=text)

@@ -26,7 +26,7 @@ from dnsd.agent.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 
-EXIT_DONE, EXIT_FAILED, EXIT_NOT_SAFE = 0, 1, 4
+EXIT_DONE, EXIT_NOT_SAFE = 0, 4
 
 # Without a round for so many intervals, and what a round takes at most, the agent hangs. Unit: rounds.
 HANGING_ROUNDS = 3

@@ -33,7 +33,7 @@ from dnsd.model.drain import ALL_ROLES
 
 if TYPE_CHECKING:
     from dnsd.api.client import Client
-    from dnsd.api.schemas import DrainOutcome
+    from dnsd.api.schemas import DrainOutcome, DrainRequest
 
 # With --wait and without --timeout. Unit: seconds.
 DEFAULT_WAIT_SECONDS = 30.0
@@ -120,22 +120,29 @@ def drain(
         force=force,
         dry_run=dry_run,
     )
-    until_safe = wait == "safe" and not dry_run
-    wait_seconds = _wait_seconds(wait, timeout) if wait == "applied" and not dry_run else None
+    _place(connection, node, request, wait=None if dry_run else wait, timeout_seconds=timeout)
+
+
+def _place(
+    connection: Connection, node: str, request: DrainRequest, *, wait: str | None, timeout_seconds: float | None
+) -> None:
+    """Place a drain, wait for what is to be waited for, and tell what became of it."""
+    until_safe = wait == "safe"
+    wait_seconds = _wait_seconds(wait, timeout_seconds) if wait == "applied" else None
     first_seconds = _first_seconds(connection, wait_seconds)
     began = time.monotonic()
     outcome = _write(
         connection,
         lambda client: client.place_drain(node, request, wait_seconds=first_seconds),
-        timeout_seconds=timeout,
-        wait_seconds=timeout if until_safe else wait_seconds,
+        timeout_seconds=timeout_seconds,
+        wait_seconds=timeout_seconds if until_safe else wait_seconds,
         doubt=f"the drain of {node} may stand: see `dnsd drains`, release it with "
-        f"`dnsd undrain {node}{'' if holder is None else f' --holder {holder}'}`",
+        f"`dnsd undrain {node}{'' if request.holder is None else f' --holder {request.holder}'}`",
     )
     if until_safe:
         from dnsd.cli.safe import wait_until_safe
 
-        left = None if timeout is None else timeout - (time.monotonic() - began)
+        left = None if timeout_seconds is None else timeout_seconds - (time.monotonic() - began)
         wait_until_safe(connection, outcome, node=node, timeout_seconds=left)
         return
     outcome = _follow(connection, outcome, first_seconds=first_seconds, wait_seconds=wait_seconds, node=node)

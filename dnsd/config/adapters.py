@@ -22,12 +22,12 @@ from dnsd.config.schema import AdapterSection
 from dnsd.config.settings import (
     AdapterSettings,
     ConsulSettings,
-    Endpoint,
     EnvoySettings,
     GrpcSettings,
     PowerDnsSettings,
     PrometheusSettings,
 )
+from dnsd.model.endpoint import Endpoint
 
 # What Linux has room for (`sun_path` in unix(7)), less the zero byte at the end.
 MAX_SOCKET_PATH_SIZE = 107

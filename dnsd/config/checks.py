@@ -13,6 +13,7 @@ from dnsd.config.findings import Findings
 from dnsd.config.inventory import check_role
 from dnsd.config.schema import CheckSection, NodeSection
 from dnsd.config.selectors import check_match, warn_of_labels
+from dnsd.config.url_paths import check_url_path
 from dnsd.model.check import DEFAULT_STATUSES, DEFAULT_TIMEOUT_SECONDS, CheckSpec, CheckType, Probe
 from dnsd.model.node import Monitor, Node
 from dnsd.zonefile.files import read_regular, why_unreadable
@@ -24,8 +25,6 @@ LEAST_TIMEOUT_SECONDS = 0.05
 # A text that is longer is not looked for: it is to be within the first 64 KiB. Unit: characters.
 MAX_BODY_TEXT = 1_024
 
-# The request's target (RFC 9112 §3.2.1), without what would have to be percent-encoded.
-_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
 )
@@ -100,7 +99,7 @@ def _spec(entry: Entry[CheckSection], findings: Findings, *, folder: Path) -> Ch
         interval_seconds=interval,
         timeout_seconds=timeout,
         jitter=section.jitter / 100 if entry.good("jitter") else 0.0,
-        path=_path(entry, findings),
+        path=check_url_path(entry, findings, example="/healthz or /healthz?deep=1", is_target=True) or "/",
         host=_host(entry, findings),
         statuses=_statuses(entry, findings),
         body=_body(entry, findings),
@@ -135,16 +134,6 @@ def _times(entry: Entry[CheckSection], findings: Findings) -> tuple[float, float
         return interval, min(DEFAULT_TIMEOUT_SECONDS, interval)
     limits = {"least_seconds": LEAST_TIMEOUT_SECONDS, "most_seconds": max(interval, LEAST_TIMEOUT_SECONDS)}
     return interval, check_duration(entry.section.timeout, entry.at("timeout"), findings, **limits)
-
-
-def _path(entry: Entry[CheckSection], findings: Findings) -> str:
-    if not entry.good("path"):
-        return "/"
-    path = entry.section.path
-    if not _PATH.fullmatch(path):
-        message = f"{path!r} is not the path of a URL, such as /healthz or /healthz?deep=1"
-        findings.problem(entry.at("path"), "bad-path", message=message)
-    return path
 
 
 def _host(entry: Entry[CheckSection], findings: Findings) -> str | None:

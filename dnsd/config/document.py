@@ -14,9 +14,8 @@ from pathlib import Path as FilePath
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from dnsd.config.findings import EXPECTED, Findings, suggestion
+from dnsd.config.findings import EXPECTED, Findings
 from dnsd.config.locator import Path, locate_keys
 from dnsd.config.schema import (
     ADAPTER_TABLES,
@@ -211,7 +210,7 @@ class SectionReader:
         return tuple(
             self.entry(model, item, place)
             if isinstance(item, dict)
-            else Entry(cast(SectionT, model.model_construct(None)), place, frozenset(model.model_fields))
+            else Entry(_unchecked(model, {}), place, frozenset(model.model_fields))
             for item, place in zip(items, places, strict=True)
         )
 
@@ -235,19 +234,14 @@ class SectionReader:
             faulty.add(field)
             if len(detail["loc"]) < 2 or not isinstance(detail["loc"][1], int):
                 unusable.add(field)
-            self._report(detail, path, known=[*model.model_fields, *known])
+            place = (*path, *detail["loc"])
+            self._findings.misshapen(
+                place, detail["type"], detail["msg"], known=[*model.model_fields, *known], expected=_EXPECTED
+            )
         good = {key: value for key, value in data.items() if key not in unusable}
-        return Entry(cast(SectionT, model.model_construct(None, **good)), path, frozenset(faulty))
+        return Entry(_unchecked(model, good), path, frozenset(faulty))
 
-    def _report(self, detail: ErrorDetails, path: Path, *, known: list[str]) -> None:
-        place = (*path, *detail["loc"])
-        kind, message = detail["type"], detail["msg"]
-        if kind == "missing":
-            self._findings.problem(place, "missing-key", message=f'the key "{place[-1]}" is missing')
-        elif kind == "extra_forbidden":
-            hint = suggestion(str(place[-1]), known=known)
-            self._findings.problem(place, "unknown-key", message=f'there is no key "{place[-1]}" here{hint}')
-        else:
-            problem_id = "wrong-type" if kind.endswith("_type") or kind == "value_error" else "bad-value"
-            message = _EXPECTED.get(kind, message.removeprefix("Value error, ").removeprefix("Input "))
-            self._findings.problem(place, problem_id, message=message)
+
+def _unchecked(model: type[SectionT], fields: Mapping[str, Any]) -> SectionT:
+    """Return a section with these fields as they are, and the defaults of others that have one."""
+    return cast(SectionT, model.model_construct(None, **fields))  # what mypy's plugin takes for a mere Section

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
 from dnsd.config.document import Entry
 from dnsd.config.findings import Findings
 from dnsd.config.schema import AdminSection, DohSection, ServerSection, TlsSection, TransferSection
-from dnsd.config.settings import Endpoint
-from dnsd.model.node import canonical_address
-
-_ENDPOINT = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):(\d{1,5})", re.ASCII)
-_MAX_PORT = 65535
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """Read `127.0.0.1:53` or `[::1]:53`.
-
-    Raises:
-        ValueError: something else; the message says what is wrong.
-    """
-    match = _ENDPOINT.fullmatch(text)
-    if not match:
-        raise ValueError(f"{text!r} is not an address with a port such as 127.0.0.1:53 or [::1]:53")
-    host = canonical_address(match[1] or match[2])
-    if (":" in host) != (match[1] is not None):
-        raise ValueError(f"{text!r}: brackets stand around an IPv6 address, and only there")
-    if int(match[3]) > _MAX_PORT:
-        raise ValueError(f"{text!r}: a port is at most {_MAX_PORT}")
-    return Endpoint(host, int(match[3]))
+from dnsd.model.endpoint import Endpoint, parse_endpoint
 
 
 def check_listen(

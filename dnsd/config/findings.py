@@ -48,6 +48,26 @@ class Findings:
         """Keep what is odd but serves."""
         self.warnings.append(self._found(path, problem_id, message))
 
+    def misshapen(
+        self, path: Path, kind: str, message: str, *, known: Iterable[str], expected: Mapping[str, str] = EXPECTED
+    ) -> None:
+        """Keep what pydantic says of a key: that it is missing, unknown, of another type, or has a value that is none.
+
+        Args:
+            kind, message: pydantic's.
+            known: keys that may stand there, for a suggestion.
+            expected: what the value should have been, by kind; of other kinds pydantic's own words are told.
+        """
+        if kind == "missing":
+            self.problem(path, "missing-key", message=f'the key "{path[-1]}" is missing')
+        elif kind == "extra_forbidden":
+            hint = suggestion(str(path[-1]), known=known)
+            self.problem(path, "unknown-key", message=f'there is no key "{path[-1]}" here{hint}')
+        else:
+            problem_id = "wrong-type" if kind.endswith("_type") or kind == "value_error" else "bad-value"
+            text = expected.get(kind, message.removeprefix("Value error, ").removeprefix("Input "))
+            self.problem(path, problem_id, message=text)
+
     def line(self, path: Path) -> int:
         """Return the line of a key, as messages about another key name it."""
         return line_of(self._lines, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ from dnsd.config.document import Document, Entry
 from dnsd.config.endpoints import check_listen
 from dnsd.config.findings import Findings
 from dnsd.config.networks import good_networks
-from dnsd.config.schema import DohSection, Section
-from dnsd.config.settings import Endpoint
-
-# The path of a URL (RFC 3986 §3.3), without what would have to be percent-encoded.
-_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
+from dnsd.config.schema import Section
+from dnsd.config.url_paths import check_url_path
+from dnsd.model.endpoint import Endpoint
 
 
 def check_fronts(
@@ -33,20 +30,10 @@ def check_fronts(
     return {
         "tls_listen": tls,
         "https_listen": https,
-        "https_path": _check_path(document.https, findings),
+        "https_path": check_url_path(document.https, findings, example="/dns-query") or "",
         "certificate": check_certificate(document.tls, findings, folder=folder, needed_by=needed_by),
         "proxies": _check_proxies(document.proxy, findings),
     }
-
-
-def _check_path(https: Entry[DohSection], findings: Findings) -> str:
-    if not https.good("path"):
-        return ""
-    path = https.section.path
-    if not _PATH.fullmatch(path):
-        message = f"{path!r} is not the path of a URL, such as /dns-query"
-        findings.problem(https.at("path"), "bad-path", message=message)
-    return path
 
 
 def _check_proxies(proxy: Entry[Section], findings: Findings) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from dnsd.config.fronts import check_fronts, warn_of_parted_limits
 from dnsd.config.inventory import check_nodes, check_roles
 from dnsd.config.node_records import check_node_records
 from dnsd.config.pools import check_pools, declare_pools, pool_names
-from dnsd.config.schema import ServerSection
+from dnsd.config.schema import DrainSection, HealthSection, ServerSection
 from dnsd.config.secondaries import check_transfer
 from dnsd.config.services import Templates
 from dnsd.config.settings import Settings
@@ -65,17 +65,7 @@ def load_settings(path: Path, *, starting: bool = True) -> Settings:
 
 def _check_server(document: Document, findings: Findings, *, folder: Path, starting: bool) -> dict[str, Any]:
     """Return the fields of `Settings` that are about the server itself, faulty ones with any value."""
-    drain, health = document.drain, document.health
-    expiry = warn_after = stale_after = 0.0
-    if drain.good("default_expiry"):
-        text, place = drain.section.default_expiry, drain.at("default_expiry")
-        expiry = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
-    if drain.good("warn_after"):
-        text, place = drain.section.warn_after, drain.at("warn_after")
-        warn_after = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
-    if health.good("stale_after"):
-        text, place = health.section.stale_after, health.at("stale_after")
-        stale_after = check_duration(text, place, findings, least_seconds=LEAST_STALENESS_SECONDS)
+    times = _check_times(document.drain, document.health, findings)
     store_url = check_store(document.store, findings, folder=folder)
     check_store_files(store_url, document.store, findings, folder=folder, starting=starting)
     server_id = _server_id(document.server, findings)
@@ -105,12 +95,29 @@ def _check_server(document: Document, findings: Findings, *, folder: Path, start
         "store_prefix": document.store.section.prefix if document.store.good("prefix") else "",
         "state_file": check_state_file(document.store, findings, folder=folder),
         "min_replicas": check_min_replicas(document.store, findings),
+        **times,
+        "check_local": document.health.good("check_local") and document.health.section.check_local,
+        "transfer": transfer,
+        "adapters": check_adapters(document, findings, folder=folder, taken=taken),
+    }
+
+
+def _check_times(drain: Entry[DrainSection], health: Entry[HealthSection], findings: Findings) -> dict[str, float]:
+    """Return the fields of `Settings` that say how long drains and reports are good for, faulty ones as 0."""
+    expiry = warn_after = stale_after = 0.0
+    if drain.good("default_expiry"):
+        text, place = drain.section.default_expiry, drain.at("default_expiry")
+        expiry = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
+    if drain.good("warn_after"):
+        text, place = drain.section.warn_after, drain.at("warn_after")
+        warn_after = check_duration(text, place, findings, least_seconds=LEAST_EXPIRY_SECONDS)
+    if health.good("stale_after"):
+        text, place = health.section.stale_after, health.at("stale_after")
+        stale_after = check_duration(text, place, findings, least_seconds=LEAST_STALENESS_SECONDS)
+    return {
         "default_expiry_seconds": expiry,
         "warn_after_seconds": warn_after,
         "stale_after_seconds": stale_after,
-        "check_local": health.good("check_local") and health.section.check_local,
-        "transfer": transfer,
-        "adapters": check_adapters(document, findings, folder=folder, taken=taken),
     }
 
 

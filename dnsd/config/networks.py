@@ -14,7 +14,21 @@ _MAPPED_BITS = 96
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
-def read_network(text: str) -> IPv4Network | IPv6Network:
+def good_networks(
+    entry: Entry[Any], key: str, findings: Findings
+) -> Iterator[tuple[int, str, IPv4Network | IPv6Network]]:
+    """Yield the good networks of a list, each with its place in it and its text; problems go to the findings."""
+    for index, text in entry.texts(key):
+        try:
+            network = _read_network(text)
+        except ValueError as error:
+            message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
+            findings.problem(entry.at(key, index), "bad-network", message=message)
+        else:
+            yield index, text, network
+
+
+def _read_network(text: str) -> IPv4Network | IPv6Network:
     """Read an address or a network; one of IPv4-mapped addresses becomes the network of IPv4, as clients have it.
 
     Raises:
@@ -27,20 +41,6 @@ def read_network(text: str) -> IPv4Network | IPv6Network:
         mapped = network.network_address.ipv4_mapped
         return IPv4Network(f"{mapped}/{network.prefixlen - _MAPPED_BITS}")
     return network
-
-
-def good_networks(
-    entry: Entry[Any], key: str, findings: Findings
-) -> Iterator[tuple[int, str, IPv4Network | IPv6Network]]:
-    """Yield the good networks of a list, each with its place in it and its text; problems go to the findings."""
-    for index, text in entry.texts(key):
-        try:
-            network = read_network(text)
-        except ValueError as error:
-            message = f"{text!r} is no address or network such as 192.0.2.1 or 192.0.2.0/24: {error}"
-            findings.problem(entry.at(key, index), "bad-network", message=message)
-        else:
-            yield index, text, network
 
 
 def _parsed(text: str) -> IPv4Network | IPv6Network:

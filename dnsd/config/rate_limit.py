@@ -5,7 +5,7 @@ from __future__ import annotations
 from dnsd.config.document import Entry
 from dnsd.config.durations import check_duration
 from dnsd.config.findings import Findings
-from dnsd.config.networks import read_network
+from dnsd.config.networks import good_networks
 from dnsd.config.schema import RateLimitSection
 from dnsd.core.ratelimit import RateLimit
 
@@ -31,7 +31,7 @@ def check_rate_limit(entry: Entry[RateLimitSection], findings: Findings, *, work
             least_seconds=LEAST_WINDOW_SECONDS,
             most_seconds=MOST_WINDOW_SECONDS,
         )
-    allow = _check_networks(entry, findings)
+    allow = tuple(str(network) for _, _, network in good_networks(entry, "allow", findings))
     if entry.faulty or not section.responses_per_second:
         return None
     return RateLimit(
@@ -44,14 +44,3 @@ def check_rate_limit(entry: Entry[RateLimitSection], findings: Findings, *, work
         allow=allow,
         starts_at=section.starts_at,
     ).shared_by(workers)
-
-
-def _check_networks(entry: Entry[RateLimitSection], findings: Findings) -> tuple[str, ...]:
-    """Return the networks that are good, in canonical text."""
-    found = []
-    for index, text in entry.texts("allow"):
-        try:
-            found.append(str(read_network(text)))
-        except ValueError as error:
-            findings.problem(entry.at("allow", index), "bad-network", message=str(error))
-    return tuple(found)

@@ -13,11 +13,11 @@ from dnsd.config.findings import Findings, suggestion
 from dnsd.config.networks import good_networks
 from dnsd.config.owner_names import qualified
 from dnsd.config.schema import TransferSecondarySection, TransferSection
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferKey, TransferSettings
 from dnsd.config.transfer_keys import TransferKeys
 from dnsd.config.zone_names import ZoneNames, zone_names
 from dnsd.core import names
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import HOLDER
 
 # A drain that secondaries hear of later than this is hardly one. Unit: seconds.

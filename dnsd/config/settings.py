@@ -7,27 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import NamedTuple
 
 from dnsd.config.transfer import TransferSettings
 from dnsd.core.policy import DEFAULT_POLICY, AnswerPolicy
 from dnsd.core.records import Zone
 from dnsd.model.check import CheckSpec
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import Node
 from dnsd.model.pool import NodeRecordSpec, PoolSpec
 from dnsd.transports.limits import TcpLimits
-
-
-class Endpoint(NamedTuple):
-    """An address and port to listen on; the host is an IP address without brackets."""
-
-    host: str
-    port: int
-
-    @property
-    def text(self) -> str:
-        """As the configuration writes it: `127.0.0.1:53` or `[::1]:53`."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Scope(enum.Enum):
@@ -36,6 +24,7 @@ class Scope(enum.Enum):
     VIEWER = "viewer"  # read
     OPERATOR = "operator"  # read, drain, change the inventory
     AGENT = "agent"  # report and drain on behalf of its own node
+    ROUTER = "router"  # read, and say how far a router has come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +35,14 @@ class Token:
         name: becomes the actor of what it does.
         sha256: lower-case hex of the token's SHA-256.
         node: for an agent: the one node that it speaks for.
+        consumer: for a router: the one consumer that it speaks for; None: any router.
     """
 
     name: str
     scope: Scope
     sha256: str
     node: str | None = None
+    consumer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dnsd.config.settings import Endpoint
+from dnsd.model.endpoint import Endpoint
 
 # The algorithms that are strong enough, and the bytes that each makes. RFC 8945 §6: HMAC-MD5 "MUST NOT" be used, and
 # HMAC-SHA1 is "NOT RECOMMENDED".

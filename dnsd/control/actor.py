@@ -13,12 +13,10 @@ class Actor:
 
     Args:
         node: for an agent: the one node that it speaks for.
+        consumer: for a router: the one consumer that it speaks for; None: any router.
     """
 
     name: str
     scope: Scope
     node: str | None = None
-
-
-# Whoever reaches a loopback address that asks for no token.
-LOCAL_OPERATOR = Actor("local", Scope.OPERATOR)
+    consumer: str | None = None

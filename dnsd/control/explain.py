@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import Any
 
 import dns.exception
 import dns.flags
@@ -147,7 +148,7 @@ def _pool_of(steps: list[ExplainedStep]) -> str | None:
 class _Lent(dict[bytes, ZoneNode]):
     """An overlay that lends copies, so that what is picked from them turns nothing."""
 
-    def get(self, name: bytes, default: ZoneNode | None = None) -> ZoneNode | None:  # type: ignore[override]
+    def get(self, name: bytes, default: Any = None, /) -> Any:
         node = super().get(name)
         if node is None:
             return default

@@ -119,7 +119,7 @@ class PoolReader:
             max_answers=pool.max_answers,
             when_empty=fallback_text(pool),
             tier=selection.tier.value,
-            text=_tier_text(pool, selection, self._fallback(pool)),
+            text=_tier_text(selection, self._fallback(pool)),
             floor=pool.floor.text,
             floor_ok=holds_floor(pool, members.values()),
             serving=sum(member.serving for member in members.values()),
@@ -288,7 +288,7 @@ def _part_reasons(pool: PoolSpec, member: Member, *, count: int) -> Iterator[str
         yield f"in turn with others: an answer has at most {pool.max_answers} {records}"
 
 
-def _tier_text(pool: PoolSpec, selection: Selection, fallback: PoolSpec | None) -> str:
+def _tier_text(selection: Selection, fallback: PoolSpec | None) -> str:
     count = len(selection.members)
     nodes = "1 node" if count == 1 else f"{count} nodes"
     if selection.tier is Tier.SERVING:

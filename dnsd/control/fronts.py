@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dnsd.config.settings import Endpoint, Settings
+from dnsd.config.settings import Settings
+from dnsd.model.endpoint import Endpoint
 from dnsd.transports.sockets import Address
 from dnsd.workers.messages import Fronts
 

@@ -45,7 +45,7 @@ def holders_of(address: Address, *, over_udp: bool = True) -> list[Holder]:
     links = {f"socket:[{inode}]" for inode in inodes}
     return [
         Holder(pid, _is_worker(pid))
-        for pid in map(int, filter(str.isdecimal, os.listdir(PROC)))  # noqa: PTH208  (names are all that is needed)
+        for pid in map(int, filter(str.isdecimal, os.listdir(PROC)))  # noqa: PTH208 - names are all that is needed
         if links & set(_open_files(pid))
     ]
 

@@ -60,7 +60,7 @@ class _Orphan(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # a stream's loop gives no other
         peer = peer_of(transport.get_extra_info("socket"))
         self.pid = peer.pid
         if peer.uid != os.geteuid():  # anybody on the machine can connect

@@ -7,7 +7,6 @@ changes, a report or the passing of time to tell calls it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
@@ -25,8 +24,6 @@ from dnsd.model.check import Checked
 from dnsd.model.drain import Drain
 from dnsd.model.report import Report
 from dnsd.model.state import ChangeRecord, Entity
-
-log = logging.getLogger(__name__)
 
 # Revisions whose propagation time is remembered, for the answers to those who placed them. Unit: revisions.
 LAGS_KEPT = 10_000

@@ -44,19 +44,12 @@ class WorkerInfo:
     """A worker as shown to people.
 
     Args:
-        slot: its place in the pool, from 0.
-        generation, revision: the oldest that it may answer from.
-        started_at: instant.
-        restarts: how often the slot's worker was replaced.
+        generation: the oldest that it may answer from.
         ready: it serves.
     """
 
-    slot: int
     pid: int
     generation: int
-    revision: int
-    started_at: float
-    restarts: int
     ready: bool
 
 
@@ -211,15 +204,7 @@ class WorkerPool:
     def workers(self) -> tuple[WorkerInfo, ...]:
         """The workers that are there now."""
         return tuple(
-            WorkerInfo(
-                slot=worker.slot,
-                pid=worker.pid,
-                generation=worker.generation,
-                revision=worker.revision,
-                started_at=worker.started_at,
-                restarts=self._slots[worker.slot].restarts,
-                ready=worker.stage is Stage.SERVING,
-            )
+            WorkerInfo(pid=worker.pid, generation=worker.generation, ready=worker.stage is Stage.SERVING)
             for worker in self._workers
         )
 

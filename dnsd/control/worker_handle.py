@@ -17,7 +17,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
@@ -65,7 +64,6 @@ class WorkerHandle:
         owner: told of what happens.
 
     Attributes:
-        started_at: instant.
         generation, revision: the oldest that it may answer from.
         counters: the last that it sent.
         serving_since: of the event loop's clock; None until it serves.
@@ -79,7 +77,6 @@ class WorkerHandle:
         loop.add_reader(self._pidfd, self._process_exited)
         self.slot = slot
         self.pid = process.pid
-        self.started_at = time.time()
         self.serving_since: float | None = None
         self.stage = Stage.LOADING
         self.generation = self.revision = -1
@@ -268,7 +265,7 @@ class WorkerHandle:
 def _start_process(*fds: int) -> subprocess.Popen[bytes]:
     # -P: the directory that the server happens to be started in adds no modules.
     command = (sys.executable, "-P", "-m", "dnsd.workers", *map(str, fds))
-    return subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+    return subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603 - all words of the command are ours
 
 
 def _open_pidfd(process: subprocess.Popen[bytes]) -> int:

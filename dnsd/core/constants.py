@@ -31,9 +31,6 @@ CLASS_IN = 1
 CLASS_CH = 3
 CLASS_ANY = 255
 
-# Opcodes (RFC 1035 §4.1.1)
-QUERY = 0
-
 # RCODEs (RFC 6895 §2.3); above 15 they need EDNS
 NOERROR = 0
 FORMERR = 1

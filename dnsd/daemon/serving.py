@@ -22,7 +22,7 @@ from dnsd.config.loading import load_settings
 from dnsd.config.settings import Settings
 from dnsd.control.announcing import Announcement
 from dnsd.control.instance import Instance
-from dnsd.control.opening import open_state
+from dnsd.control.opening import Opening, open_state
 from dnsd.control.plane import ControlPlane
 from dnsd.daemon.adapting import adapter_host
 from dnsd.daemon.reloading import Reloader
@@ -30,6 +30,7 @@ from dnsd.daemon.sampling import sample
 from dnsd.errors import ConfigurationError, StartError, StoreUnavailable
 from dnsd.housekeeping import settle
 from dnsd.openfiles import raise_limit
+from dnsd.stores.base import DrainStore
 from dnsd.stores.opening import open_store
 from dnsd.together import until_one_ends
 from dnsd.zonefile.apart import end_readers
@@ -81,24 +82,7 @@ async def _run(settings: Settings) -> None:
         await instance.acquire()
         stack.push_async_callback(instance.release)
 
-        store = open_store(
-            settings.store_url,
-            prefix=settings.store_prefix,
-            base=settings.path.parent,
-            min_replicas=settings.min_replicas,
-        )
-        stack.push_async_callback(store.close)
-        store_name = f"{store.label}, prefix {settings.store_prefix}"
-        announcement = Announcement(settings.server_id, store, clock=time.time)
-        stack.push_async_callback(announcement.withdraw)
-        opening = await open_state(
-            store,
-            state_file=settings.state_file,
-            store_name=store_name,
-            announcement=announcement,
-            clock=time.time,
-        )
-
+        store, store_name, announcement, opening = await _open_store(settings, stack)
         metrics = Metrics(lambda: sample(plane, reloads=reloader.counts, adapters=adapters))
         plane = ControlPlane(
             settings,
@@ -132,6 +116,30 @@ async def _run(settings: Settings) -> None:
         stack.callback(end_readers)  # of a reload that is not over
         await until_one_ends(stop.wait(), plane.run(), reloader.run(reload), adapters.run())
         log.info("stopping")
+
+
+async def _open_store(
+    settings: Settings, stack: contextlib.AsyncExitStack
+) -> tuple[DrainStore, str, Announcement, Opening]:
+    """Open the store, with what ends it on the stack.
+
+    Returns:
+        The store, what files call it, that this server comes up in it, and what to start from.
+    """
+    store = open_store(
+        settings.store_url,
+        prefix=settings.store_prefix,
+        base=settings.path.parent,
+        min_replicas=settings.min_replicas,
+    )
+    stack.push_async_callback(store.close)
+    name = f"{store.label}, prefix {settings.store_prefix}"
+    announcement = Announcement(settings.server_id, store, clock=time.time)
+    stack.push_async_callback(announcement.withdraw)
+    opening = await open_state(
+        store, state_file=settings.state_file, store_name=name, announcement=announcement, clock=time.time
+    )
+    return store, name, announcement, opening
 
 
 def _listen_to_signals() -> tuple[asyncio.Event, asyncio.Event]:

@@ -66,11 +66,6 @@ class Node:
     monitor: Monitor = Monitor.AGENT
     configured: bool = False
 
-    def addresses_of(self, version: int) -> tuple[bytes, ...]:
-        """Return the packed addresses of IP version 4 or 6."""
-        parsed = (ip_address(text) for text in self.addresses)
-        return tuple(address.packed for address in parsed if address.version == version)
-
     def to_json(self) -> dict[str, Any]:
         """Return the node as the stores and the API write it; `configured` is the server's own and left out."""
         return {

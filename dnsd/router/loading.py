@@ -11,11 +11,11 @@ from typing import Any
 from dnsd.api.address import checked_server, checked_token
 from dnsd.config.document import Entry, SectionReader, parse_toml
 from dnsd.config.durations import check_duration
-from dnsd.config.endpoints import parse_endpoint
+from dnsd.config.endpoints import read_endpoint
 from dnsd.config.findings import Findings
 from dnsd.config.schema import TopSection
-from dnsd.config.settings import Endpoint
 from dnsd.errors import ConfigurationError
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import HOLDER, ROLE
 from dnsd.router.selection import RolePolicy
 from dnsd.router.settings import (
@@ -93,10 +93,8 @@ def _listen(entry: Entry[RouterSection], findings: Findings) -> list[Endpoint]:
     if not entry.section.listen:
         findings.problem(entry.at("listen"), "bad-value", message="name at least one address to listen on")
     for index, text in entry.texts("listen"):
-        try:
-            endpoint = parse_endpoint(text)
-        except ValueError as error:
-            findings.problem(entry.at("listen", index), "bad-address", message=str(error))
+        endpoint = read_endpoint(text, entry.at("listen", index), findings)
+        if endpoint is None:
             continue
         if endpoint in found:
             findings.problem(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Collection
-from typing import cast
 
 from dnsd.model.drain import Mode
 from dnsd.model.node import Node
@@ -76,7 +75,7 @@ class Scope:
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
-        self._tree: tree.Fork | tree.Leaf | None = None
+        self._tree: tree.Fork[Member] | Member | None = None
         self._moved: dict[str, Member] = {}  # came or went since the tree was brought up to date
         self._counts = [[0, 0, 0], [0, 0, 0]]  # by purpose and level
 
@@ -122,7 +121,7 @@ class Scope:
         if self._tree is None:
             return None
         for attempt in range(ATTEMPTS):
-            member = cast(Member, tree.drawn(self._tree, key, person, attempt))
+            member = tree.drawn(self._tree, key, person, attempt)
             if (
                 member.levels[purpose] <= level
                 and member.id not in excluded

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dnsd.config.schema import Duration, Section
-from dnsd.config.settings import Endpoint
+from dnsd.model.endpoint import Endpoint
 from dnsd.router.selection import DEFAULT_POLICY, RolePolicy
 from dnsd.router.tokens import Signer
 from dnsd.router.urls import UrlTemplate

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Generic, Protocol, TypeVar, final
 
 from dnsd.router import hashing
 
@@ -35,7 +35,8 @@ class Leaf(Protocol):
 LeafT = TypeVar("LeafT", bound=Leaf)
 
 
-class Fork:
+@final
+class Fork(Generic[LeafT]):
     """Where two parts of a tree meet; immutable, so that a change copies the way to it and nothing else.
 
     Args:
@@ -45,7 +46,7 @@ class Fork:
 
     __slots__ = ("bit", "left", "place", "right", "threshold", "weight")
 
-    def __init__(self, bit: int, left: Fork | Leaf, right: Fork | Leaf) -> None:
+    def __init__(self, bit: int, left: Fork[LeafT] | LeafT, right: Fork[LeafT] | LeafT) -> None:
         self.bit = bit
         self.left = left
         self.right = right
@@ -54,7 +55,7 @@ class Fork:
         self.threshold = round(left.weight * hashing.DRAW_RANGE / self.weight)
 
 
-def with_leaf(tree: Fork | Leaf | None, leaf: Leaf) -> Fork | Leaf:
+def with_leaf(tree: Fork[LeafT] | LeafT | None, leaf: LeafT) -> Fork[LeafT] | LeafT:
     """Return a tree with a leaf put in, or put in the place of the one that stands there."""
     if tree is None:
         return leaf
@@ -68,12 +69,12 @@ def with_leaf(tree: Fork | Leaf | None, leaf: Leaf) -> Fork | Leaf:
     return Fork(bit, leaf, tree) if _goes_left(leaf.place, bit) else Fork(bit, tree, leaf)
 
 
-def tree_of(ordered: Sequence[Leaf]) -> Fork | Leaf | None:
+def tree_of(ordered: Sequence[LeafT]) -> Fork[LeafT] | LeafT | None:
     """Return the tree of leaves that are in the order of their places, which are all different."""
     return _tree_of(ordered, 0, len(ordered)) if ordered else None
 
 
-def _tree_of(ordered: Sequence[Leaf], begin: int, end: int) -> Fork | Leaf:
+def _tree_of(ordered: Sequence[LeafT], begin: int, end: int) -> Fork[LeafT] | LeafT:
     if end - begin == 1:
         return ordered[begin]
     bit = hashing.PLACE_BITS - (ordered[begin].place ^ ordered[end - 1].place).bit_length()
@@ -81,7 +82,7 @@ def _tree_of(ordered: Sequence[Leaf], begin: int, end: int) -> Fork | Leaf:
     return Fork(bit, _tree_of(ordered, begin, middle), _tree_of(ordered, middle, end))
 
 
-def without_leaf(tree: Fork | Leaf | None, place: int) -> Fork | Leaf | None:
+def without_leaf(tree: Fork[LeafT] | LeafT | None, place: int) -> Fork[LeafT] | LeafT | None:
     """Return a tree without the leaf of a place, where there is one."""
     if tree is None:
         return None
@@ -94,38 +95,30 @@ def without_leaf(tree: Fork | Leaf | None, place: int) -> Fork | Leaf | None:
     return tree.left if right is None else Fork(tree.bit, tree.left, right)
 
 
-def leaves(tree: Fork | Leaf | None) -> Iterator[Leaf]:
-    """Yield every leaf, in the order of places."""
-    if isinstance(tree, Fork):
-        yield from leaves(tree.left)
-        yield from leaves(tree.right)
-    elif tree is not None:
-        yield tree
-
-
-def drawn(tree: Fork | Leaf, key: bytes, person: bytes, attempt: int) -> Leaf:
+def drawn(tree: Fork[LeafT] | LeafT, key: bytes, person: bytes, attempt: int) -> LeafT:
     """Return the leaf that a key draws.
 
     Args:
         person: of the role, `hashing.person_of`.
         attempt: from 0; each draws anew, whatever the ones before have drawn.
     """
-    at: Fork | Leaf = tree
+    at: Fork[LeafT] | LeafT = tree
     numbers = hashing.draws(key, person, hashing.salt_of(attempt))
     while type(at) is Fork:
         if at.bit >= _LAST_BLOCK_FREE:
             return _drawn_deep(at, key, person, attempt)
         at = at.left if numbers[at.bit] < at.threshold else at.right
-    return at  # type: ignore[return-value]  # mypy does not narrow by an exact type
+    return at
 
 
-def _drawn_deep(at: Fork | Leaf, key: bytes, person: bytes, attempt: int) -> Leaf:
+def _drawn_deep(at: Fork[LeafT] | LeafT, key: bytes, person: bytes, attempt: int) -> LeafT:
     """Go on where the first digest has no draw for a depth; few keys ever come so far."""
-    block, numbers = 0, ()
+    block = 0
+    numbers: Sequence[int] = ()
     while isinstance(at, Fork):
         wanted, index = divmod(at.bit, hashing.DRAWS)
         if wanted != block:
-            block, numbers = wanted, hashing.draws(key, person, hashing.salt_of(attempt, wanted))  # type: ignore[assignment]
+            block, numbers = wanted, hashing.draws(key, person, hashing.salt_of(attempt, wanted))
         at = at.left if numbers[index] < at.threshold else at.right
     return at
 

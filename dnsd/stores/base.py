@@ -218,6 +218,9 @@ class DrainStore(Protocol):
             said was lost.
         """
 
+    async def heartbeats(self, consumers: Sequence[Consumer]) -> None:
+        """Keep what several consumers say of themselves, as `heartbeat` does of one, in one step."""
+
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended in order, so that nobody waits for it; harmless for an unknown one."""
 

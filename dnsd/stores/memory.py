@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreUnavailable
@@ -42,6 +43,7 @@ class MemoryStore:
         self._reports_counted = 0
         self._serials: dict[str, KeptSerial] = {}
         self._bell = Bell()
+        self._progressed = Bell()  # rings for what consumers say, but not for mere signs of life
 
     @property
     def label(self) -> str:
@@ -61,6 +63,7 @@ class MemoryStore:
         """Refuse calls from now on, and end those that wait for changes."""
         self._open = False
         self._bell.ring()
+        self._progressed.ring()
 
     async def load(self) -> FleetState:
         """Return a consistent cut of everything."""
@@ -178,15 +181,22 @@ class MemoryStore:
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself; say whether it was known."""
         self._check_open()
-        known = consumer.id in self._consumers
+        before = self._consumers.get(consumer.id)
         self._consumers[consumer.id] = consumer
-        self._bell.ring()
-        return known
+        if before is None or says_more((consumer,), (before,)):
+            self._progressed.ring()
+        return before is not None
+
+    async def heartbeats(self, consumers: Sequence[Consumer]) -> None:
+        """Keep what several consumers say of themselves."""
+        for each in consumers:
+            await self.heartbeat(each)
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended."""
         self._check_open()
-        self._consumers.pop(consumer, None)
+        if self._consumers.pop(consumer, None) is not None:
+            self._progressed.ring()
 
     async def consumers(
         self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
@@ -195,9 +205,11 @@ class MemoryStore:
 
         async def read() -> tuple[Consumer, ...]:
             self._check_open()
-            return tuple(consumer for _, consumer in sorted(self._consumers.items()))
+            return tuple(self._judged(consumer) for _, consumer in sorted(self._consumers.items()))
 
-        return await follow(read, self._bell, wait_seconds=wait_seconds, news=lambda found: says_more(found, unlike))
+        return await follow(
+            read, self._progressed, wait_seconds=wait_seconds, news=lambda found: says_more(found, unlike)
+        )
 
     @property
     def _mark(self) -> str:
@@ -229,6 +241,18 @@ class MemoryStore:
         if after < floor:
             raise ChangesTrimmed(f"the change log holds what follows {floor} to {self._revision}, not {after}")
         return tuple(islice(self._log, after - floor, after - floor + limit))
+
+    def _judged(self, consumer: Consumer) -> Consumer:
+        """Return a consumer; one that has applied a revision of another history has applied nothing."""
+        if not consumer.mark:
+            return consumer
+        floor = self._log[0].revision - 1 if self._log else self._revision
+        if floor < consumer.applied <= self._revision:
+            mark = self._log[consumer.applied - floor - 1].mark
+        else:
+            mark = self._marks.get(consumer.applied, "")
+        agrees = consumer.applied <= self._revision and mark in ("", consumer.mark)
+        return consumer if agrees else replace(consumer, applied=0)
 
     def _another(self, revision: int, mark: str, floor: int) -> bool:
         """Say whether a revision that somebody knows by a mark is not the one of this store."""

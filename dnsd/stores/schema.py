@@ -35,7 +35,7 @@ _VERSION_1 = (
     f"CREATE TRIGGER history_keeps_entries BEFORE DELETE ON history {_APPEND_ONLY}",
     f"CREATE TRIGGER history_keeps_words BEFORE UPDATE ON history {_APPEND_ONLY}",
     # INSERT OR REPLACE deletes without the trigger on DELETE.
-    "CREATE TRIGGER history_keeps_ids BEFORE INSERT ON history WHEN NEW.id IN (SELECT id FROM history) " + _APPEND_ONLY,  # noqa: S608
+    "CREATE TRIGGER history_keeps_ids BEFORE INSERT ON history WHEN NEW.id IN (SELECT id FROM history) " + _APPEND_ONLY,  # noqa: S608 - two constants
 )
 
 _VERSION_2 = (

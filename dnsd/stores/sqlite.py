@@ -79,6 +79,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None  # touched by the executor's thread only
         self._opened_file: tuple[int, int] | None = None  # as `_file` gave it
         self._bell = Bell()
+        self._progressed = Bell()  # rings for what consumers say, but not for mere signs of life
 
     @property
     def label(self) -> str:
@@ -109,6 +110,7 @@ class SqliteStore:
         if executor is None:
             return
         self._bell.ring()
+        self._progressed.ring()
         try:
             await asyncio.get_running_loop().run_in_executor(executor, self._disconnect)
         finally:
@@ -222,11 +224,16 @@ class SqliteStore:
 
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself; say whether it was known."""
-        return await self._run(functools.partial(sqlite_statements.put_consumer, consumer=consumer))
+        (known,) = await self._telling(functools.partial(sqlite_statements.put_consumers, consumers=(consumer,)))
+        return known
+
+    async def heartbeats(self, consumers: Sequence[Consumer]) -> None:
+        """Keep what several consumers say of themselves."""
+        await self._telling(functools.partial(sqlite_statements.put_consumers, consumers=consumers))
 
     async def forget_consumer(self, consumer: str) -> None:
         """Forget a consumer that has ended."""
-        await self._run(functools.partial(sqlite_statements.forget_consumer, consumer=consumer))
+        await self._telling(functools.partial(sqlite_statements.forget_consumer, consumer=consumer))
 
     async def consumers(
         self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
@@ -238,11 +245,23 @@ class SqliteStore:
 
         return await follow(
             read,
-            self._bell,
+            self._progressed,
             wait_seconds=wait_seconds,
             poll_seconds=self._poll_seconds,
             news=lambda found: says_more(found, unlike),
         )
+
+    async def _telling(self, write: Callable[[sqlite3.Connection], tuple[ResultT, bool]]) -> ResultT:
+        """Write about a consumer, and wake those who wait for more of them where it says more than before."""
+        loop = asyncio.get_running_loop()
+
+        def job(connection: sqlite3.Connection) -> ResultT:
+            result, is_news = write(connection)
+            if is_news:  # from here rather than after the await, as with commits
+                loop.call_soon_threadsafe(self._progressed.ring)
+            return result
+
+        return await self._run(job)
 
     async def _run(self, job: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
         """Run a job on the store's thread, after those before it."""

@@ -20,6 +20,7 @@ from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, Entity, FleetState, HistoryEntry
 from dnsd.stores.base import REPORTED_NODES_KEPT, Known
 from dnsd.stores.claims import KeptSerial, SerialClaim, decided
+from dnsd.stores.following import says_more
 from dnsd.stores.rules import MAX_INTEGER, is_news
 
 ValueT = TypeVar("ValueT")
@@ -124,7 +125,7 @@ def history(
     top = MAX_INTEGER if before is None else max(0, min(before, MAX_INTEGER))
     of_node, values = ("", (top,)) if node is None else ("AND node = ?", (top, node))
     rows = connection.execute(
-        f"SELECT id, entry FROM history WHERE id < ? {of_node} ORDER BY id DESC LIMIT ?",  # noqa: S608
+        f"SELECT id, entry FROM history WHERE id < ? {of_node} ORDER BY id DESC LIMIT ?",  # noqa: S608 - one of the two texts above
         (*values, limit + 1),  # one more than asked for tells whether another page follows
     ).fetchall()
     page = rows[:limit]
@@ -161,7 +162,7 @@ def reports_after(
         kept = first is not None and first - 1 <= place < now
         since = "WHERE node IN (SELECT node FROM reported WHERE number > ?)" if kept else ""
         values = (place,) if kept else ()
-        rows = connection.execute(f"SELECT node, sequence, value FROM reports {since}", values).fetchall()  # noqa: S608
+        rows = connection.execute(f"SELECT node, sequence, value FROM reports {since}", values).fetchall()  # noqa: S608 - as above
     return _reports([(text,) for node, sequence, text in rows if is_news(node, sequence, known)]), now
 
 
@@ -185,27 +186,52 @@ def claim_serials(connection: sqlite3.Connection, claims: Sequence[SerialClaim])
     return tuple(given)
 
 
-def put_consumer(connection: sqlite3.Connection, consumer: Consumer) -> bool:
-    """Keep what a consumer says of itself; say whether it was known."""
+def put_consumers(connection: sqlite3.Connection, consumers: Sequence[Consumer]) -> tuple[list[bool], bool]:
+    """Keep what consumers say of themselves; say who was known, and whether any says more than before."""
+    known, is_news = [], False
     with _writing(connection, durable=False):
-        known = connection.execute("SELECT 1 FROM consumers WHERE id = ?", (consumer.id,)).fetchone()
-        connection.execute(
-            "INSERT INTO consumers VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
-            (consumer.id, json.dumps(dataclasses.asdict(consumer))),
-        )
-    return known is not None
+        for consumer in consumers:
+            row = connection.execute("SELECT value FROM consumers WHERE id = ?", (consumer.id,)).fetchone()
+            connection.execute(
+                "INSERT INTO consumers VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET value = excluded.value",
+                (consumer.id, json.dumps(dataclasses.asdict(consumer))),
+            )
+            known.append(row is not None)
+            is_news = is_news or row is None or _says_more(consumer, row[0])
+    return known, is_news
 
 
-def forget_consumer(connection: sqlite3.Connection, consumer: str) -> None:
-    """Forget a consumer."""
+def forget_consumer(connection: sqlite3.Connection, consumer: str) -> tuple[None, bool]:
+    """Forget a consumer; say whether it was there."""
     with _writing(connection, durable=False):
-        connection.execute("DELETE FROM consumers WHERE id = ?", (consumer,))
+        gone = connection.execute("DELETE FROM consumers WHERE id = ?", (consumer,)).rowcount
+    return None, gone > 0
 
 
 def consumers(connection: sqlite3.Connection) -> tuple[Consumer, ...]:
-    """Return every consumer, by id."""
-    rows = connection.execute("SELECT value FROM consumers ORDER BY id").fetchall()
-    return tuple(_read(lambda data: Consumer(**data), text) for (text,) in rows)
+    """Return every consumer, by id; one that has applied a revision of another history has applied nothing."""
+    with _reading(connection):
+        rows = connection.execute("SELECT value FROM consumers ORDER BY id").fetchall()
+        found = [_consumer(text) for (text,) in rows]
+        present = _revision(connection)
+        marks = {each: _mark(connection, each) for each in {one.applied for one in found if one.mark}}
+    return tuple(
+        each
+        if not each.mark or (each.applied <= present and marks[each.applied] in (None, "", each.mark))
+        else dataclasses.replace(each, applied=0)
+        for each in found
+    )
+
+
+def _says_more(consumer: Consumer, text: str) -> bool:
+    try:
+        return says_more((consumer,), (_consumer(text),))
+    except StoreUnavailable:  # it could not be read, and has just been replaced
+        return True
+
+
+def _consumer(text: str) -> Consumer:
+    return _read(lambda data: Consumer(**data), text)
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ class Conversation(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or end at once where a limit says so."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # a stream's loop gives no other
         if not self.client:
             peer = transport.get_extra_info("peername")
             self.client = peer[0] if peer else ""  # a peer that has gone by now has no name

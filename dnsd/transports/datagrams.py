@@ -145,12 +145,12 @@ class Datagrams:
         if control is not None:
             control.answer_from_there(count)
         received, kept = self._received, self._kept
-        return [received[at : at + size - kept] for at, size in zip(self._starts, self._sizes[:count].tolist())]  # noqa: B905
+        return [received[at : at + size - kept] for at, size in zip(self._starts, self._sizes[:count].tolist())]  # noqa: B905 - there are more places than sizes
 
     def packet(self, number: int) -> bytes:
         """Return a whole datagram of the last batch."""
         start = number * _STRIDE
-        return cast(bytes, self._received[start : start + self._sizes[number]])
+        return cast(bytes, self._received[start : start + self._sizes[number]])  # what a slice of characters is
 
     def peer(self, number: int) -> str:
         """Return the IP address of who sent it, in text."""

@@ -41,7 +41,7 @@ class Introduction(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand over, or wait for a header."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # a stream's loop gives no other
         peer = transport.get_extra_info("peername")
         if peer is None or peer[0] not in self._proxies:
             self._hand_over("")

@@ -54,7 +54,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Tell the conversation that it has begun."""
-        self._raw = cast(asyncio.Transport, transport)
+        self._raw = cast(asyncio.Transport, transport)  # a stream's loop gives no other
         self._conversation.connection_made(self)
 
     def data_received(self, data: bytes) -> None:

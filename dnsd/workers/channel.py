@@ -59,7 +59,7 @@ def encode(message: object) -> Encoded:
     output = io.BytesIO()
     pickler = pickle.Pickler(output, protocol=pickle.HIGHEST_PROTOCOL)
     # Not `persistent_id`: it would be called for each of the thousands of objects in a message that a drain waits for.
-    pickler.dispatch_table = ChainMap({SharedBytes: refer}, copyreg.dispatch_table)  # type: ignore[arg-type]
+    pickler.dispatch_table = ChainMap({SharedBytes: refer}, copyreg.dispatch_table)  # type: ignore[arg-type]  # it only reads
     pickler.dump(message)
     body = output.getvalue()
     return Encoded(_LENGTH.pack(len(body)) + body, tuple(shared.values()))
@@ -146,7 +146,7 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # a stream's loop gives no other
 
     def data_received(self, data: bytes) -> None:
         """Hand on each message that is complete."""

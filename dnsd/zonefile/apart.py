@@ -181,7 +181,7 @@ def _have_it_read(request: Request, fd: int, *, niceness: int, on_start: Callabl
         return _no_image(why_no_image(error, what="a process to read it cannot be run"))
     if process.returncode != 0:
         return _no_image(_how_it_ended(process.returncode))
-    reply: Reply = pickle.loads(said)  # noqa: S301  (our own process)
+    reply: Reply = pickle.loads(said)  # noqa: S301 - our own process
     return reply
 
 
@@ -192,7 +192,7 @@ def _no_image(why: str) -> Reply:
 def _start(fd: int, *, niceness: int) -> subprocess.Popen[bytes]:
     # -P: the directory that the server happens to be started in adds no modules.
     command = (sys.executable, "-P", "-m", "dnsd.zonefile", str(fd), str(niceness))
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603 - all words of the command are ours
         command, pass_fds=(fd,), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
 
@@ -220,7 +220,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
     os.nice(niceness)
     gc.disable()  # nothing here is given back before the end
-    request = pickle.load(sys.stdin.buffer)  # noqa: S301  (our own process)
+    request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own process
     threading.Thread(target=_end_when_alone, daemon=True).start()
     checked = read_and_check(request)
     no_image = ""

@@ -74,7 +74,7 @@ def parse_rdata(tokens: dns.tokenizer.Tokenizer, rdtype: int, *, kind: str, orig
     first = _peek(tokens, kind, rdtype)
     try:
         # Where one of its types raises something of its own, the wrapper makes it an error of the parser.
-        with dns.exception.ExceptionWrapper(dns.exception.SyntaxError):  # type: ignore[no-untyped-call]
+        with dns.exception.ExceptionWrapper(dns.exception.SyntaxError):  # type: ignore[no-untyped-call]  # dnspython's
             rdata = _read(tokens, first, rdtype, origin)
             wire = bytes(rdata.to_wire() or b"")
             canonical = rdata.to_digestable() if rdtype in _WITH_NAMES else wire

@@ -87,24 +87,12 @@ class Checked:
         return build_image(self.gathering.apex, self.types, self.gathering.records)
 
 
-def read_zone(path: Path, *, origin: str, other_names: frozenset[bytes] = frozenset()) -> ZoneFile:
+def read_requested(request: Request) -> ZoneFile:
     """Read a zone in this process.
-
-    Args:
-        path, other_names: see `Request`.
-        origin: the zone's name, fully qualified, without escapes.
 
     Returns:
         The zone, or the problems that keep it from being one; a file that cannot be read is a problem as well.
-
-    Raises:
-        ValueError: the origin is not a name.
     """
-    return read_requested(Request(path=path, apex=names.from_text(origin), other_names=other_names))
-
-
-def read_requested(request: Request) -> ZoneFile:
-    """Read a zone in this process; see `read_zone`."""
     checked = read_and_check(request)
     apex = request.apex
     if len(checked.types) > MAX_NAMES_AS_OBJECTS:

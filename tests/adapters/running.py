@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from dnsd.adapters.context import Adapter, AdapterContext
-from tests.control.rig import until
+from tests.support.waiting import until
 
 
 @asynccontextmanager

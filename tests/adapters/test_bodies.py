@@ -12,10 +12,12 @@ from aiohttp import web
 
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.shell import HttpAdapter, read_body
-from dnsd.config.settings import AdapterSettings, Endpoint
+from dnsd.config.settings import AdapterSettings
+from dnsd.model.endpoint import Endpoint
 from tests.adapters.running import running
-from tests.control.rig import site_of, until
+from tests.control.rig import site_of
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 POST = b"POST %s HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

@@ -13,7 +13,8 @@ from dnsd.adapters import hosting
 from dnsd.adapters.context import COMPLAINT_INTERVAL_SECONDS, MAX_COMPLAINTS, AdapterContext, Complaints
 from dnsd.adapters.hosting import AdapterHost
 from dnsd.errors import StartError
-from tests.control.rig import site_of, until
+from tests.control.rig import site_of
+from tests.support.waiting import until
 
 
 class Steps:

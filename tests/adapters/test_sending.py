@@ -12,8 +12,9 @@ from dnsd.adapters import sending
 from dnsd.adapters.sending import PIECE_SIZE
 from tests.adapters.consul.rig import consul
 from tests.adapters.running import counted_passes
-from tests.control.rig import site_of, until
+from tests.control.rig import PATIENCE_SECONDS, site_of
 from tests.support.fleets import node, pool
+from tests.support.waiting import until
 
 # Long enough for a response that no socket's buffers take in whole.
 FLEET = tuple(node(f"n{place}", "192.0.2.1", labels={"text": "x" * 12_000}) for place in range(400))
@@ -55,18 +56,23 @@ async def test_many_long_answers_at_once_leave_everything_else_its_turns() -> No
 
 async def test_who_does_not_read_is_cut_off_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others get the same answer meanwhile."""
-    monkeypatch.setattr(sending, "SEND_SECONDS", 1.0)
+    monkeypatch.setattr(sending, "SEND_SECONDS", PATIENCE_SECONDS)
     site = await site_of(FLEET, [pool()])
     async with consul(site) as client:
         index = (await client.ask("health/service/edge")).index
-        sock = mute_reader(client.url, index)
+        patient = mute_reader(client.url, index)
         await until(lambda: client.adapter._answers.blocked == 1, "it waits")
         await site.drain("n1", reason="x")
         told = await client.ask("health/service/edge")
         assert told.index > index
-        assert sock.getsockname() in peers_of(sock.getpeername()[1])
-        await until(lambda: client.context.counts["consul", "ok"] == 3, "the mute one is let go")
+        await until(lambda: client.context.counts["consul", "ok"] == 2, "it is sent")
+        assert patient.getsockname() in peers_of(patient.getpeername()[1])
+        patient.close()
+        await until(lambda: client.context.counts["consul", "ok"] == 3, "it has gone")
 
+        monkeypatch.setattr(sending, "SEND_SECONDS", 0.2)
+        sock = mute_reader(client.url, 0)
+        await until(lambda: client.context.counts["consul", "ok"] == 4, "the mute one is let go")
         await until(lambda: sock.getsockname() not in peers_of(sock.getpeername()[1]), "its connection is cut off")
         sock.close()
 

@@ -15,8 +15,9 @@ from aiohttp import web
 from dnsd.adapters.access import is_allowed
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.shell import MAX_BODY_SIZE, MAX_CONNECTIONS, HttpAdapter
-from dnsd.config.settings import AdapterSettings, Endpoint
+from dnsd.config.settings import AdapterSettings
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 from tests.adapters.running import running
 from tests.control.rig import site_of
 from tests.support.servers import free_port

@@ -20,15 +20,19 @@ from admin.streams import HEARTBEAT_SECONDS
 from dnsd.config.settings import Scope, Token
 from tests.admin.fakebackend import FakeBackend
 
-SECRETS = {"vera": "see-all", "olga": "do-all", "edge-agent": "own-node"}
+SECRETS = {
+    "vera": "see-all", "olga": "do-all", "edge-agent": "own-node", "rita": "any-router", "router-1": "own-word",
+}  # fmt: skip
 
 TOKENS = (
     Token(name="vera", scope=Scope.VIEWER, sha256=hashlib.sha256(b"see-all").hexdigest()),
     Token(name="olga", scope=Scope.OPERATOR, sha256=hashlib.sha256(b"do-all").hexdigest()),
     Token(name="edge-agent", scope=Scope.AGENT, node="edge-1", sha256=hashlib.sha256(b"own-node").hexdigest()),
+    Token(name="rita", scope=Scope.ROUTER, sha256=hashlib.sha256(b"any-router").hexdigest()),
+    Token(name="router-1", scope=Scope.ROUTER, consumer="router-1", sha256=hashlib.sha256(b"own-word").hexdigest()),
 )
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 def bearer(name: str) -> dict[str, str]:
@@ -122,10 +126,3 @@ class Site:
         finally:
             writer.close()
             await writer.wait_closed()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, and fail where it does not in time."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - a condition is all that a test has to wait on
-            await asyncio.sleep(0.005)

@@ -13,8 +13,9 @@ import pytest
 from admin.connections import MAX_HELD_SIZE, REPORTS_AT_ONCE, Connection
 from admin.lane import ReportLane
 from tests.admin.fakebackend import FakeBackend
-from tests.admin.site import DEADLINE_SECONDS, Site, until
+from tests.admin.site import DEADLINE_SECONDS, Site
 from tests.admin.wire import BODY, JSON, request, wire
+from tests.support.waiting import until
 
 PLAIN = request(JSON)
 

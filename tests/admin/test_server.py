@@ -14,7 +14,8 @@ from admin.routes import ROUTES
 from admin.server import AdminServer
 from dnsd.errors import DnsdError, RequestError, StartError, StoreRefused, StoreUnavailable
 from tests.admin.fakebackend import FakeBackend
-from tests.admin.site import Site, until, up
+from tests.admin.site import Site, up
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

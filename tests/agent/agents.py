@@ -24,7 +24,7 @@ version = 1
 node = "{node}"
 servers = {servers}
 interval = "0.1s"
-timeout = "1s"
+timeout = "5s"
 socket = "agent.sock"
 state_file = "state.json"
 {agent_more}
@@ -193,6 +193,22 @@ def media() -> Iterator[MediaServer]:
     """Run a media server for the length of a test."""
     with contextlib.ExitStack() as stack:
         yield MediaServer(stack)
+
+
+def drains_on_stop(deadline: str) -> str:
+    """Return the configuration of an agent that drains its node when it is told to end, for so long at most."""
+    return f'drain_on_stop = true\nstop_deadline = "{deadline}"\n'
+
+
+@contextlib.contextmanager
+def watched(folder: Path, node: str, server: Server, *, deadline: str) -> Iterator[tuple[Agent, MediaServer]]:
+    """Run an agent that drains on its stop, whose node has a viewer."""
+    with (
+        media() as edge,
+        running(folder, node, [server.url], agent_more=drains_on_stop(deadline), more=edge.counted()) as agent,
+    ):
+        edge.come()
+        yield agent, edge
 
 
 def mode(server: Server, node: str, role: str = "edge") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import Server
+from tests.support.servers import Server, started
 
 # Short, so that a silence is seen soon; agents of tests report every tenth of a second.
 STALE = '[health]\nstale_after = "1s"\n'
@@ -25,11 +25,8 @@ def _serving(folder: Path, **options: Any) -> Iterator[Server]:
     server = Server(folder, workers=1, **options)
     text = server.config.read_text().replace("\nttl = 30\n", "\n")
     server.config.write_text(re.sub(r"(\[\[pool\]\]\nname = .*\nrole = .*\n)(?!ttl)", r"\1ttl = 1\n", text))
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from tests.agent.agents import Agent, health, mode, running, status, without
-from tests.e2e.test_drains import http
+from tests.support.calls import http
 from tests.support.servers import Server, free_port, serving, wait_until
 
 EDGE = "edge.example.org"
@@ -117,8 +117,12 @@ def test_a_count_that_cannot_be_read_is_never_zero(shared: Server, tmp_path: Pat
             lambda: status(shared, "hangs-1")["blockers"] == ["edge: the number of viewers is not known"],
             "that is all that stands in the way",
         )
-        sessions = status(shared, "hangs-1")["roles"]["edge"]["sessions"]
-        assert (sessions["viewers"], sessions["inputs"], sessions["fresh"]) == (None, 0, True)
+
+        def is_told() -> bool:
+            sessions = status(shared, "hangs-1")["roles"]["edge"]["sessions"]
+            return (sessions["viewers"], sessions["inputs"], sessions["fresh"]) == (None, 0, True)
+
+        wait_until(is_told, "all the same it is fresh, and what can be counted is told")
 
 
 def test_a_hook_that_hangs_holds_up_no_report(shared: Server, tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ def test_a_node_that_is_removed_is_registered_again(shared: Server, tmp_path: Pa
 def test_a_node_of_the_inventory_is_confirmed(shared: Server, tmp_path: Path) -> None:
     """Without `[node]` nothing is registered; one that nobody watches is told of."""
     with running(tmp_path, "edge-1", [shared.url], roles=None) as agent:
-        assert 'edge-1 has monitor = "none"' in agent.said()
+        agent.until_said('edge-1 has monitor = "none"')
     unknown = Agent(tmp_path, "nobody-1", [shared.url], roles=None)
     unknown.start()
     try:

@@ -32,7 +32,7 @@ def test_a_wait_that_is_too_long_leaves_the_drain(shared: Server, tmp_path: Path
     """Exit status 4, with what stands in the way."""
     with media() as edge, running(tmp_path, "late-1", [shared.url], more=edge.counted()) as agent:
         edge.come()
-        done = agent.run("drain", "--reason", "kernel", "--wait", "safe", "--timeout", "1s")
+        done = agent.run("drain", "--reason", "kernel", "--wait", "safe", "--timeout", "2s")
         assert done.returncode == 4
         assert "1 viewers still connected" in done.stderr
         assert mode(shared, "late-1") == "draining"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.agent.notify import Notifier
-from tests.agent.agents import Agent, media, mode
+from tests.agent.agents import Agent, drains_on_stop, media, mode
 from tests.support.servers import PATIENCE_SECONDS, Server, wait_until
 
 
@@ -75,9 +75,8 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_asks(environment: dict[str, st
 def test_an_agent_tells_systemd_from_its_start_to_its_end(manager: Manager, shared: Server, tmp_path: Path) -> None:
     """Ready, how it is, signs of life; when told to stop: stopping, and more time while it drains."""
     name = f"unit-{len(manager.name)}"
-    stop = 'drain_on_stop = true\nstop_deadline = "20s"\n'
     with media() as edge:
-        agent = Agent(tmp_path, name, [shared.url], agent_more=stop, more=edge.counted())
+        agent = Agent(tmp_path, name, [shared.url], agent_more=drains_on_stop("20s"), more=edge.counted())
         edge.come()
         try:
             agent.start(NOTIFY_SOCKET=manager.name, WATCHDOG_USEC="200000", JOURNAL_STREAM="8:1")

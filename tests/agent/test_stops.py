@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.model.times import parse_instant
-from tests.agent.agents import health, media, mode, running, status, without
+from tests.agent.agents import drains_on_stop, health, mode, running, status, watched, without
 from tests.support.servers import Server, wait_until
-
-DRAINS = 'drain_on_stop = true\nstop_deadline = "{}"\n'
-
 
 NO_SESSIONS = without("viewers", "inputs", "jobs")
 
@@ -25,12 +22,7 @@ def node(server: Server, name: str) -> bool:
 
 def test_a_stop_drains_and_waits_for_the_viewers(shared: Server, tmp_path: Path) -> None:
     """SIGTERM: drained, ended when the last has left; the next start changes no mode."""
-    agent_more = DRAINS.format("20s")
-    with (
-        media() as edge,
-        running(tmp_path, "stop-1", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
-    ):
-        edge.come()
+    with watched(tmp_path, "stop-1", shared, deadline="20s") as (agent, edge):
         agent.send(signal.SIGTERM)
         wait_until(
             lambda: "edge: 1 viewers still connected" in status(shared, "stop-1")["blockers"],
@@ -50,19 +42,14 @@ def test_a_stop_drains_and_waits_for_the_viewers(shared: Server, tmp_path: Path)
 
 def test_a_stop_ends_at_its_deadline(shared: Server, tmp_path: Path) -> None:
     """Exit status 4, and the drain stands."""
-    agent_more = DRAINS.format("500ms")
-    with (
-        media() as edge,
-        running(tmp_path, "stop-2", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
-    ):
-        edge.come()
+    with watched(tmp_path, "stop-2", shared, deadline="2s") as (agent, _):
         assert agent.end() == 4
         assert mode(shared, "stop-2") == "draining"
 
 
 def test_a_stop_that_the_guard_refuses_waits_for_its_deadline(shared: Server, tmp_path: Path) -> None:
     """The refusal is said once, and the node is not drained against it."""
-    agent_more = DRAINS.format("500ms")
+    agent_more = drains_on_stop("2s")
     with running(tmp_path, "stop-3", [shared.url], agent_more=agent_more, roles=("storage",)) as agent:
         assert agent.end() == 4
         assert agent.said().count("not drained yet") == 1
@@ -76,12 +63,7 @@ def drains(server: Server, name: str) -> Any:
 
 def test_a_release_while_the_agent_waits_is_answered_by_another_drain(shared: Server, tmp_path: Path) -> None:
     """Whoever has released it: the node is about to end, and serves nobody until then."""
-    agent_more = DRAINS.format("60s")
-    with (
-        media() as edge,
-        running(tmp_path, "stop-5", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
-    ):
-        edge.come()
+    with watched(tmp_path, "stop-5", shared, deadline="60s") as (agent, edge):
         agent.send(signal.SIGTERM)
         agent.until_said("edge: draining (was normal)")
         shared.cli("undrain", "stop-5", "--all-holders")
@@ -94,16 +76,12 @@ def test_a_release_while_the_agent_waits_is_answered_by_another_drain(shared: Se
 
 def test_the_drain_of_a_stop_outlasts_its_deadline(shared: Server, tmp_path: Path) -> None:
     """Whatever the server's default is; one of the agent's own that has no end keeps having none."""
-    agent_more = DRAINS.format("2d")
-    with (
-        media() as edge,
-        running(tmp_path, "stop-6", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
-    ):
-        edge.come()
+    with watched(tmp_path, "stop-6", shared, deadline="2d") as (agent, edge):
         agent.send(signal.SIGTERM)
         wait_until(lambda: mode(shared, "stop-6") == "draining" and lasts(shared, "stop-6") > 2 * 86400, "it lasts")
         edge.leave()
         assert agent.wait() == 0
+    agent_more = drains_on_stop("2d")
     with running(tmp_path, "stop-7", [shared.url], agent_more=agent_more, more=NO_SESSIONS) as agent:
         assert agent.run("drain", "--reason", "kernel", "--indefinite").returncode == 0
         assert agent.end() == 0
@@ -118,12 +96,7 @@ def lasts(server: Server, name: str) -> float:
 
 def test_a_second_signal_ends_at_once(shared: Server, tmp_path: Path) -> None:
     """Whatever is waited for is given up."""
-    agent_more = DRAINS.format("60s")
-    with (
-        media() as edge,
-        running(tmp_path, "stop-4", [shared.url], agent_more=agent_more, more=edge.counted()) as agent,
-    ):
-        edge.come()
+    with watched(tmp_path, "stop-4", shared, deadline="60s") as (agent, _):
         agent.send(signal.SIGTERM)
         agent.until_said("told to stop")
         assert agent.end() == 4

@@ -9,7 +9,7 @@ from tests.support.redis import redis_server
 from tests.support.redis_fleet import redis_fleet
 from tests.support.servers import wait_until
 
-STALE = '[health]\nstale_after = "3s"\n'
+STALE = '[health]\nstale_after = "10s"\n'
 
 
 def test_an_agent_goes_on_with_the_other_server(tmp_path: Path) -> None:

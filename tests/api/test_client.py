@@ -193,7 +193,7 @@ async def test_nothing_listening_is_unreachable_and_nothing_was_sent() -> None:
 async def test_a_server_that_does_not_answer_in_time_may_have_acted(server: FakeServer) -> None:
     """Where time runs out after sending, the error says that the write may stand."""
     server.answer_next(silent)
-    async with Client(server.url, timeout_seconds=0.2) as client:
+    async with Client(server.url, timeout_seconds=1.0) as client:
         with pytest.raises(ServerUnreachable, match="in time") as caught:
             await client.place_drain("edge-1", DrainRequest(reason="x"))
     assert caught.value.sent

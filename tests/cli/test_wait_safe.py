@@ -31,7 +31,8 @@ NEVER = deque([CACHES])
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again at once."""
+    """Look again at once, and take nobody as late."""
+    monkeypatch.setattr(waiting_display, "LATE_SECONDS", DEADLINE_SECONDS)
     for name in ("LONGEST_PAUSE_SECONDS", "SHORTEST_PAUSE_SECONDS", "FIRST_RETRY_SECONDS", "PENDING_PAUSE_SECONDS"):
         monkeypatch.setattr(waiting, name, 0.01)
 

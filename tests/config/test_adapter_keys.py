@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.config.settings import ConsulSettings, Endpoint, PrometheusSettings
+from dnsd.config.settings import ConsulSettings, PrometheusSettings
+from dnsd.model.endpoint import Endpoint
 from tests.config.files import GOOD_START, brief, load, problems
 
 LOOPBACK = ip_network("127.0.0.0/8"), ip_network("::1/128")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.config.settings import Endpoint, EnvoySettings, PowerDnsSettings
+from dnsd.config.settings import EnvoySettings, PowerDnsSettings
+from dnsd.model.endpoint import Endpoint
 from tests.config.files import GOOD_START, brief, load, problems
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from dnsd.config.loading import load_settings
-from dnsd.config.settings import Endpoint, Settings
+from dnsd.config.settings import Settings
 from dnsd.core import constants, names
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.pool import PoolSpec, PoolType, WhenEmpty
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 
 from dnsd.cli.main import cli
 from dnsd.config.reload import needs_restart
-from dnsd.config.settings import Endpoint, Scope, Token
+from dnsd.config.settings import Scope, Token
 from dnsd.core import names
 from dnsd.core.ratelimit import RateLimit
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import Monitor
 from dnsd.model.pool import Floor, WhenEmpty
 from dnsd.transports.limits import TcpLimits
@@ -173,6 +174,16 @@ def test_tokens(tmp_path: Path) -> None:
     settings = load(tmp_path, GOOD_START + text + f'sha256 = "{"AB" * 32}"\n')
     assert settings.admin_listen == Endpoint("0.0.0.0", 0)
     assert settings.tokens == (Token(name="n9-agent", scope=Scope.AGENT, sha256="ab" * 32, node="n9"),)
+
+
+def test_a_routers_token_may_name_its_consumer(tmp_path: Path) -> None:
+    """Without one, it speaks for any router."""
+    token = '[[admin.token]]\nname = "{0}"\nscope = "router"\nsha256 = "{1}"\n'
+    text = token.format("routers", "ab" * 32) + token.format("gw", "cd" * 32) + 'consumer = "gw@1.example:80"\n'
+    assert load(tmp_path, GOOD_START + text).tokens == (
+        Token(name="routers", scope=Scope.ROUTER, sha256="ab" * 32),
+        Token(name="gw", scope=Scope.ROUTER, sha256="cd" * 32, consumer="gw@1.example:80"),
+    )
 
 
 def test_pools_and_nodes_may_be_pointed_to_from_zones(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from dnsd.config.reload import needs_restart
-from dnsd.config.settings import Endpoint, Settings
+from dnsd.config.settings import Settings
 from dnsd.config.transfer import Secondary, TransferKey, TransferSettings
 from dnsd.core.names import from_text
+from dnsd.model.endpoint import Endpoint
 from tests.config.files import GOOD_START, brief, load, problems
 
 SECRET = base64.b64encode(bytes(range(32))).decode()

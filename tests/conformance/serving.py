@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from dnsd.core import names
 from dnsd.core.engine import Engine
 from dnsd.core.policy import AnswerPolicy
 from dnsd.core.records import Snapshot, Zone
 from dnsd.core.via import UDP, Transport, Via
-from dnsd.zonefile.zone import read_zone
+from dnsd.zonefile.zone import Request, read_requested
 from tests.conformance.cases import Case, CaseFile
 from tests.support.options import HTTPS, TCP, TLS
 from tests.support.servers import PATIENCE_SECONDS, Server
@@ -71,7 +72,7 @@ def zones_of(files: Iterable[CaseFile], folder: Path) -> dict[bytes, Zone]:
     for apex, text in _texts(files).items():
         path = folder / f"{apex}zone"
         path.write_text(text)
-        found = read_zone(path, origin=apex)
+        found = read_requested(Request(path=path, apex=names.from_text(apex)))
         assert found.zone is not None, found.problems
         zones[found.zone.apex] = found.zone
     return zones

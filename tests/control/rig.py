@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dnsd.api.schemas import DrainOutcome, DrainRequest, NodeRequest, NodeStatus, ReleaseRequest, ReportRequest
-from dnsd.config.settings import Endpoint, Scope, Settings
+from dnsd.config.settings import Scope, Settings
 from dnsd.control.actor import Actor
 from dnsd.control.answerlog import AnswerLog
 from dnsd.control.plane import ControlPlane
 from dnsd.core.policy import AnswerPolicy
 from dnsd.core.records import Delta, Snapshot
 from dnsd.errors import StoreUnavailable
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec
 from dnsd.model.state import FleetState
@@ -287,15 +288,6 @@ async def site_of(
     if heard:
         await site.beat()
     return site
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition while everything else runs."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE_SECONDS
-    while not condition():
-        assert loop.time() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
-        await asyncio.sleep(0.002)
 
 
 async def acknowledged() -> None:

@@ -9,8 +9,9 @@ import pytest
 from dnsd.control import announcing
 from dnsd.control.announcing import Announcement
 from dnsd.model.state import Consumer
-from tests.control.rig import BreakableStore, Clock, until
+from tests.control.rig import BreakableStore, Clock
 from tests.support.fleets import NOW
+from tests.support.waiting import until
 
 NS1 = Consumer(id="ns1", kind="dns", applied=7, applied_at=NOW, seen_at=NOW)
 

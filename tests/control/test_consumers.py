@@ -26,7 +26,7 @@ async def test_a_live_router_that_lags_is_waited_for(monkeypatch: pytest.MonkeyP
     await acknowledged()
     late = await site.plane.with_applied(outcome, wait_seconds=0.02)
     assert [(each.consumer, each.kind, each.applied_revision) for each in late.pending] == [("lb-1", "router", 0)]
-    waiting = asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5))
+    waiting = asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS))
     await asyncio.sleep(0.01)
     await tell(site, 1, seen_at=site.clock.wall)
     done = await waiting
@@ -292,7 +292,7 @@ async def test_a_store_that_can_be_read_again_during_the_wait_ends_it(monkeypatc
     outcome = await site.drain("a")
     await acknowledged()
     site.store.reads_fail = True
-    waiting = asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5))
+    waiting = asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     site.store.reads_fail = False
@@ -320,8 +320,9 @@ class CountingStore(BreakableStore):
             self.waiting -= 1
 
 
-async def test_those_who_wait_at_the_same_time_share_one_question() -> None:
+async def test_those_who_wait_at_the_same_time_share_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many heartbeats come meanwhile; all end with the word that they wait for."""
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", PATIENCE_SECONDS)
     store = CountingStore()
     await store.open()
     site = await site_of(store=store)
@@ -329,7 +330,7 @@ async def test_those_who_wait_at_the_same_time_share_one_question() -> None:
     await tell(site, 1, seen_at=site.clock.wall, name="lb-2")
     outcome = await site.drain("a")
     await acknowledged()
-    waiting = [asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5)) for _ in range(10)]
+    waiting = [asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS)) for _ in range(10)]
     for beat in range(50):
         await tell(site, 1, seen_at=site.clock.wall + beat, name="lb-2")
         await asyncio.sleep(0.001)
@@ -344,7 +345,9 @@ async def test_one_who_gives_up_waiting_leaves_the_others_their_question() -> No
     await tell(site, 0, seen_at=site.clock.wall)
     outcome = await site.drain("a")
     await acknowledged()
-    first, second = (asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=5)) for _ in range(2))
+    first, second = (
+        asyncio.create_task(site.plane.with_applied(outcome, wait_seconds=PATIENCE_SECONDS)) for _ in range(2)
+    )
     await asyncio.sleep(0.01)
     first.cancel()
     await tell(site, 1, seen_at=site.clock.wall)

@@ -10,6 +10,7 @@ from dnsd.api.schemas import Event
 from dnsd.control import events
 from dnsd.control.events import EventHub
 from dnsd.errors import ChangesTrimmed
+from tests.control.rig import PATIENCE_SECONDS
 from tests.support.fleets import NOW
 
 
@@ -115,4 +116,4 @@ async def test_a_hub_that_is_closed_takes_nobody_in() -> None:
     """Whoever comes after the close is told the end at once, rather than kept waiting."""
     hub = EventHub(revision=0)
     hub.close()
-    assert await asyncio.wait_for(heard_until_end(hub), 1) == []
+    assert await asyncio.wait_for(heard_until_end(hub), PATIENCE_SECONDS) == []

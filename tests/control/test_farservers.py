@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferSettings
 from dnsd.control.farserials import STEPS_REMEMBERED, FarSerials
 from dnsd.control.farservers import FarServers, Standing, ZoneWithdrawal
@@ -15,6 +14,7 @@ from dnsd.core.constants import SOA
 from dnsd.core.names import from_text
 from dnsd.core.serials import is_newer
 from dnsd.core.zoneversion import ZoneDiff, ZoneRecord, ZoneVersion
+from dnsd.model.endpoint import Endpoint
 from tests.control.rig import ABC, BreakableStore, Site, acknowledged, settings_of, site_of
 from tests.support.fleets import NOW, pool
 

@@ -10,7 +10,7 @@ from dnsd.control import fleetnews
 from dnsd.control.fleetnews import FleetNews
 from dnsd.model.node import Monitor
 from dnsd.model.pool import Floor
-from tests.control.rig import ALICE, Site, settings_of, site_of
+from tests.control.rig import ALICE, PATIENCE_SECONDS, Site, settings_of, site_of
 from tests.support.fleets import node, pool
 
 FLEET = (node("a", "192.0.2.1", monitor=Monitor.AGENT), node("b", "192.0.2.2"))
@@ -19,7 +19,7 @@ POOLS = (pool(floor=Floor.of(0)),)
 
 async def heard(site: Site, seen: int) -> tuple[int, frozenset[str] | None]:
     """Return what there is after a number; at once, or not at all."""
-    return await asyncio.wait_for(site.plane.changed.after(seen), 1)
+    return await asyncio.wait_for(site.plane.changed.after(seen), PATIENCE_SECONDS)
 
 
 async def test_every_cause_is_told_with_its_nodes() -> None:

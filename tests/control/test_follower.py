@@ -13,7 +13,8 @@ from dnsd.control import follower
 from dnsd.core.names import from_text
 from dnsd.errors import ChangesTrimmed, StoreUnavailable
 from dnsd.stores.memory import MemoryStore
-from tests.control.rig import BreakableStore, Site, acknowledged, site_of, until
+from tests.control.rig import BreakableStore, Site, acknowledged, site_of
+from tests.support.waiting import under_way, until
 
 
 class OvertakenStore(MemoryStore):
@@ -34,12 +35,8 @@ class OvertakenStore(MemoryStore):
 @asynccontextmanager
 async def following(site: Site) -> AsyncIterator[None]:
     """Have a site follow its store for a while."""
-    task = asyncio.create_task(site.plane._follower.run())
-    try:
+    async with under_way(site.plane._follower.run()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_changes_of_another_server_arrive_once_and_in_order() -> None:

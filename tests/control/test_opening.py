@@ -15,9 +15,10 @@ from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.state import FleetState
 from dnsd.stores import laststate
 from dnsd.stores.laststate import LastState
-from tests.control.rig import BreakableStore, Clock, settings_of, site_of, until
+from tests.control.rig import BreakableStore, Clock, settings_of, site_of
 from tests.stores.samples import a_drain, placed, put_drain
 from tests.support.fleets import NOW, drain
+from tests.support.waiting import until
 
 NAME = "redis h:6379, prefix dnsd"
 

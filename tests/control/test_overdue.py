@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dnsd.api.schemas import Event
-from tests.control.rig import Site, site_of, until
-from tests.control.test_timekeeper import keeping_time, pass_time
+from tests.control.rig import Site, site_of
+from tests.control.timekeeping import keeping_time, pass_time
+from tests.support.waiting import under_way, until
 
 OVERDUE = "drain-overdue"
 
@@ -25,12 +26,10 @@ async def listening(site: Site) -> AsyncIterator[list[Event]]:
         async for event in site.plane.events(after=None):
             found.extend([event] if event.type == OVERDUE else [])
 
-    task = asyncio.create_task(listen())
-    await asyncio.sleep(0)
-    async with keeping_time(site):
-        yield found
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with under_way(listen()):
+        await asyncio.sleep(0)
+        async with keeping_time(site):
+            yield found
 
 
 async def looked(site: Site) -> None:

@@ -18,9 +18,10 @@ from dnsd.model.node import Monitor
 from dnsd.model.state import Action
 from dnsd.model.times import format_instant
 from tests.admin.site import Site as Http
-from tests.control.rig import ABC, EDGE, BreakableStore, Site, site_of, until
-from tests.control.test_timekeeper import keeping_time, pass_time
+from tests.control.rig import ABC, EDGE, BreakableStore, Site, site_of
+from tests.control.timekeeping import keeping_time, pass_time
 from tests.support.fleets import addresses_in, ask, node
+from tests.support.waiting import until
 
 RAMP_SECONDS = 90.0  # a step each 10 s
 

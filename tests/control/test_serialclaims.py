@@ -20,7 +20,7 @@ from dnsd.model.pool import Floor
 from dnsd.stores import laststate
 from dnsd.stores.claims import SerialClaim
 from dnsd.stores.laststate import HandedSerial
-from tests.control.rig import ABC, BreakableStore, Clock, Site, site_of, until
+from tests.control.rig import ABC, BreakableStore, Clock, Site, site_of
 from tests.control.versions import (
     APEX,
     applied,
@@ -35,6 +35,7 @@ from tests.control.versions import (
 )
 from tests.stores.kinds import Kind
 from tests.support.fleets import NOW, pool
+from tests.support.waiting import until
 
 ZONE = "example.org."
 START = int(NOW)

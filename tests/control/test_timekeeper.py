@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from dnsd.model.node import Monitor
 from dnsd.model.state import Action
-from tests.control.rig import ABC, EDGE, BreakableStore, Clock, Site, site_of, until
+from tests.control.rig import ABC, EDGE, BreakableStore, Clock, Site, site_of
+from tests.control.timekeeping import keeping_time, look, pass_time
 from tests.support.fleets import node
-
-
-@asynccontextmanager
-async def keeping_time(*sites: Site) -> AsyncIterator[None]:
-    """Have the timekeepers of sites run for a while."""
-    tasks = [asyncio.create_task(site.plane._timekeeper.run()) for site in sites]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def pass_time(seconds: float, *sites: Site) -> None:
-    """Move the sites' one clock and have them look at it."""
-    sites[0].clock.advance(seconds)
-    look(*sites)
-
-
-def look(*sites: Site) -> None:
-    for site in sites:
-        site.plane.publisher.transitions_changed.set()
+from tests.support.waiting import until
 
 
 def serves(site: Site, last: int) -> bool:

@@ -16,8 +16,9 @@ from dnsd.model.state import FleetState
 from dnsd.stores.base import DrainStore
 from dnsd.stores.memory import MemoryStore
 from dnsd.stores.sqlite import SqliteStore
-from tests.control.rig import ABC, BreakableStore, acknowledged, site_of, until
+from tests.control.rig import ABC, BreakableStore, acknowledged, site_of
 from tests.support.fleets import pool
+from tests.support.waiting import until
 
 TIMES = 200
 TWO_OF_THREE = (pool(floor=Floor(count=2)),)
@@ -178,20 +179,20 @@ class UnreplicatedStore(MemoryStore):
         super().__init__()
         self.asked: list[tuple[int, str]] = []
         self.waiting = self.most_waiting = 0
-        self.has_replicas = asyncio.Event()
+        self.has_replicas = False
+        self.time_is_over = asyncio.Event()
 
     async def confirm(self, *, revision: int, mark: str = "") -> None:
-        """Wait a while for replicas."""
+        """Wait for replicas until the test says that the time is over."""
         self.asked.append((revision, mark))
         self.waiting += 1
         self.most_waiting = max(self.most_waiting, self.waiting)
         try:
-            async with asyncio.timeout(1.0):
-                await self.has_replicas.wait()
-        except TimeoutError:
-            raise NotReplicated("it is written, but 0 of 1 replicas have it") from None
+            await self.time_is_over.wait()
         finally:
             self.waiting -= 1
+        if not self.has_replicas:
+            raise NotReplicated("it is written, but 0 of 1 replicas have it")
 
 
 async def test_who_waits_for_replicas_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +201,10 @@ async def test_who_waits_for_replicas_holds_up_no_other(monkeypatch: pytest.Monk
     store = UnreplicatedStore()
     await store.open()
     site = await site_of(store=store)
-    ends = await asyncio.gather(*(site.drain(node, force=True) for node in "abc"), return_exceptions=True)
+    drains = [asyncio.create_task(site.drain(node, force=True)) for node in "abc"]
+    await until(lambda: store.waiting == 3, "all wait at the same time")
+    store.time_is_over.set()
+    ends = await asyncio.gather(*drains, return_exceptions=True)
     assert [type(end) for end in ends] == [NotReplicated] * 3
     assert store.most_waiting == 3
     state = await store.load()
@@ -211,7 +215,7 @@ async def test_who_waits_for_replicas_holds_up_no_other(monkeypatch: pytest.Monk
         await site.drain("c")  # it stands already, yet nothing makes it last
     assert store.asked[3:] == [(3, state.mark)]
     assert site.plane.readiness().problems[0] == "drains cannot be changed: it is written, but 0 of 1 replicas have it"
-    store.has_replicas.set()
+    store.has_replicas = True
     looking = asyncio.create_task(site.plane._writer.run())
     await until(lambda: "replicas" not in str(site.plane.readiness().problems), "it is no problem any more")
     looking.cancel()

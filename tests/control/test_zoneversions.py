@@ -14,7 +14,7 @@ from dnsd.core.serials import is_newer
 from dnsd.core.zonemirror import Mirror
 from dnsd.core.zoneversion import ZoneRecord, ZoneVersion
 from dnsd.model.pool import Floor
-from tests.control.rig import ABC, Site, acknowledged, settings_of, site_of, until
+from tests.control.rig import ABC, Site, acknowledged, settings_of, site_of
 from tests.control.versions import (
     APEX,
     applied,
@@ -30,6 +30,7 @@ from tests.control.versions import (
 from tests.support.dnsmessages import records_of, zone_of
 from tests.support.fleets import NOW, ZONE, node, pool
 from tests.support.images import image_of
+from tests.support.waiting import until
 
 EDGE = from_text("edge.example.org.")
 UNBOUND = pool(floor=Floor(count=0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -14,8 +13,9 @@ from dnsd.control.zoneversions import VersionKeeper
 from dnsd.core.engine import Engine
 from dnsd.core.serials import is_newer, serial_of
 from dnsd.core.zoneversion import ZoneDiff, ZoneRecord, ZoneVersion
-from tests.control.rig import Site, site_of, until
+from tests.control.rig import Site, site_of
 from tests.support.fleets import ZONE, ask
+from tests.support.waiting import under_way, until
 
 APEX = ZONE.apex
 
@@ -50,13 +50,8 @@ def version(site: Site, apex: bytes = APEX) -> ZoneVersion:
 @contextlib.asynccontextmanager
 async def running(*sites: Site) -> AsyncIterator[None]:
     """Let planes make versions by themselves for a while."""
-    tasks = [asyncio.create_task(keeper(site).run()) for site in sites]
-    try:
+    async with under_way(*(keeper(site).run() for site in sites)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def seen(site: Site) -> ZoneVersion:

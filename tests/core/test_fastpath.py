@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from dnsd.core.engine import Engine
-from dnsd.core.fleet import Fleet, FleetSpec
 from dnsd.core.limits import MAX_ADDITIONAL_NAMES
 from dnsd.core.names import from_text
 from dnsd.core.policy import DEFAULT_POLICY
@@ -16,202 +14,36 @@ from dnsd.core.records import Delta, Rotation, RRset, Snapshot
 from dnsd.core.sampled import Sampled
 from dnsd.core.sampling import Line, Weighted
 from dnsd.core.via import TCP, UDP, Transport
-from dnsd.model.drain import Drain, Mode
-from dnsd.model.node import Node
-from dnsd.model.pool import PoolSpec, PoolType, Service, WhenEmpty
-from dnsd.model.state import FleetState
+from dnsd.model.drain import Mode
+from tests.core.fastpaths import (
+    BELOW,
+    BESIDE,
+    CHILD,
+    DENIED,
+    FLEET,
+    LEARNED,
+    LONG,
+    MADE,
+    NEVER,
+    NODES,
+    OTHER,
+    POOLED,
+    SERVICE,
+    SRV_POOL,
+    STATIC,
+    ZONE,
+    asked,
+    engine_of,
+    fleet_of,
+    raised,
+    same,
+    snapshot_of,
+)
 from tests.support.dnsmessages import NOW, PEER, decode, query, shown, zone_of
-from tests.support.fleets import PER_NODE, drain, gone, node, pool, put
-from tests.support.repeating import apply, copy_of, essence, members, recalled, serve, with_junk
-
-LONG = "x" * 63
-
-ZONE = zone_of(
-    f"""
-    @         300 SOA ns1 hostmaster 1 7200 900 1209600 60
-    @         NS    ns1
-    @         MX    10 edge
-    @         MX    20 mail
-    ns1       A     192.0.2.1
-    mail      A     192.0.2.2
-    mail      AAAA  2001:db8::2
-    txt       TXT   "text"
-    alias     CNAME mail
-    chain     CNAME alias
-    away      CNAME www.example.net.
-    gone      CNAME nothing
-    loop      CNAME loop
-    to-pool   CNAME edge
-    to-wild   CNAME any.wild
-    to-child  CNAME www.child
-    deep.ent  A     192.0.2.3
-    *.star    TXT   "any"
-    below.star TXT  "below"
-    tree      DNAME mail
-    long      DNAME {LONG}.{LONG}.{LONG}.org.
-    sub       NS    ns.sub
-    ns.sub    A     192.0.2.4
-    fleet-sub NS    edge
-    child     NS    ns.child
-    child     DS    1 8 2 {"00" * 32}
-    ns.child  A     192.0.2.5
-    edge      TXT   "beside the pool"
-    https     HTTPS 1 mail
-    unknown   TYPE97 \\# 1 61
-    unknown   TYPE65 \\# 3 000100
-    large     TXT   {" ".join(f'"{number:0>200}"' for number in range(5))}
-    huge      TXT   {" ".join(f'"{number:0>200}"' for number in range(9))}
-    """
-)
-CHILD = zone_of("www A 192.0.2.6\n@ TXT apex", apex="child.example.org.")
-ISLAND = zone_of("www A 192.0.2.7", apex="islands.example.org.")  # nothing in the zone above leads there
-ZONES = {zone.apex: zone for zone in (ZONE, CHILD, ISLAND)}
-
-NODES = tuple(node("n" * (number + 1), f"192.0.2.{10 + number}", f"2001:db8::{10 + number}") for number in range(5))
-LATER = node("later", "192.0.2.30", region="us")
-SRV_POOL = {"type": PoolType.SRV, "service": Service(port=1935), "targets": PER_NODE}
-POOLS = (
-    pool(),
-    pool("few.example.org.", max_answers=2),
-    pool("*.wild.example.org."),
-    pool("browsers.example.org.", https=Service(alpn=("h2",))),
-    pool("_all._tcp.example.org.", **SRV_POOL),
-    pool("_few._tcp.example.org.", max_answers=3, **SRV_POOL),
-    pool("nobody.example.org.", match={"region": "mars"}),
-    pool("fails.example.org.", match={"region": "mars"}, when_empty=WhenEmpty.SERVFAIL),
-    pool("falls.example.org.", match={"region": "mars"}, when_empty=WhenEmpty.POOL, fallback="edge.example.org."),
-    pool("us.example.org.", match={"region": "us"}),
-    pool("drained.example.org.", match={"region": "us"}, when_empty=WhenEmpty.DRAINING),
-)
-
-
-def fleet_of(
-    nodes: Iterable[Node] = (*NODES, LATER), pools: Sequence[PoolSpec] = POOLS, drains: Iterable[Drain] = ()
-) -> Fleet:
-    spec = FleetSpec(zones=ZONES, pools=tuple(pools), node_records=(PER_NODE,))
-    state = FleetState(drains={each.key: each for each in drains})
-    return Fleet(spec, {each.id: each for each in nodes}, state, now=NOW)
-
-
-def snapshot_of(fleet: Fleet) -> Snapshot:
-    return copy_of(Snapshot(1, fleet.revision, fleet.spec.zones, fleet.overlay))
-
-
-def _raise(failure: Exception) -> None:
-    raise failure
-
-
-def engine_of(snapshot: Snapshot) -> Engine:
-    return Engine(copy_of(snapshot), on_failure=_raise)
-
-
-FLEET = snapshot_of(fleet_of())
-
-
-SLOW = engine_of(FLEET)
-
-
-def same(found: bytes | None, snapshot: Snapshot, packet: bytes, *, now: float = NOW) -> bool:
-    """Say whether a response is what an engine would make of it."""
-    of_pool = members(snapshot, packet)
-    slow = SLOW if snapshot is FLEET else engine_of(snapshot)
-    wanted = slow.respond(packet, now=now, via=UDP, peer=PEER)
-    return essence(found, of_pool) == essence(wanted, of_pool)
-
+from tests.support.fleets import drain, gone, node, pool, put
+from tests.support.repeating import apply, essence, members, recalled, serve, with_junk
 
 # --- which are given again ----------------------------------------------------------------------------------------
-
-LEARNED = [
-    "mail.example.org. A",
-    "mail.example.org. AAAA",
-    "mail.example.org. MX",
-    "mail.example.org. ANY",
-    "example.org. SOA",
-    "example.org. NS",
-    "example.org. TYPE65",
-    "txt.example.org. TXT",
-    "alias.example.org. A",
-    "chain.example.org. A",
-    "chain.example.org. CNAME",
-    "away.example.org. A",
-    "loop.example.org. A",
-    "to-child.example.org. A",
-    "ent.example.org. A",
-    "x.star.example.org. TXT",
-    "y.x.star.example.org. TXT",
-    "x.star.example.org. A",
-    "*.star.example.org. TXT",
-    "below.star.example.org. TXT",
-    "sub.example.org. A",
-    "www.sub.example.org. A",
-    "ns.sub.example.org. A",
-    "sub.example.org. DS",
-    "child.example.org. DS",
-    "child.example.org. TXT",
-    "child.example.org. NS",
-    "www.child.example.org. A",
-    "https.example.org. HTTPS",
-    "unknown.example.org. TYPE97",
-    "unknown.example.org. TYPE65",
-    "unknown.example.org. TYPE16705",
-    "large.example.org. TXT",
-    "huge.example.org. TXT",
-    "tree.example.org. A",
-    "missing.example.org. A",
-    "missing.example.org. ANY",
-    "missing.example.org. DS",
-    "missing.child.example.org. A",
-    "missing.ent.example.org. TYPE65",
-    "missing.mail.example.org. A",
-    "n.nodes.example.org. A",
-    "missing.nodes.example.org. A",
-    "nodes.example.org. A",
-    "edge.example.org. A",
-    "edge.example.org. AAAA",
-    "edge.example.org. ANY",
-    "edge.example.org. TXT",
-    "edge.example.org. MX",
-    "edge.example.org. DS",
-    "below.edge.example.org. A",
-    "few.example.org. A",
-    "to-pool.example.org. A",
-    "to-pool.example.org. TXT",
-    "any.wild.example.org. A",
-    "a.b.wild.example.org. AAAA",
-    "any.wild.example.org. TXT",
-    "to-wild.example.org. A",
-    "wild.example.org. A",
-    "browsers.example.org. AAAA",
-    "_all._tcp.example.org. A",
-    "nobody.example.org. A",
-    "nobody.example.org. TXT",
-    "fails.example.org. A",
-    "fails.example.org. ANY",
-    "fails.example.org. TXT",
-    "falls.example.org. A",
-    "us.example.org. A",
-    "us.example.org. AAAA",
-]
-
-# What depends on more than is kept, or on the case of the name, or says nothing of any zone.
-NEVER = [
-    "x.tree.example.org. A",
-    "x.tree.example.org. CNAME",
-    f"{LONG}.{LONG}.long.example.org. A",
-    "gone.example.org. A",
-    "deep.missing.example.org. A",
-    "example.org. MX",
-    "www.fleet-sub.example.org. A",
-    "browsers.example.org. HTTPS",
-    "_few._tcp.example.org. SRV",
-    "example.net. A",
-    ". NS",
-    "example.org. AXFR",
-    "example.org. TKEY",
-]
-
-# Past the engine where all of it fits.
-SERVICE = "_all._tcp.example.org. SRV"
 
 WAYS: dict[str, dict[str, int | bool | None]] = {
     "plain": {},
@@ -403,25 +235,13 @@ def test_a_query_with_other_records_is_not_learned() -> None:
 # --- generations --------------------------------------------------------------------------------------------------
 
 
-def asked(engine: Engine, *questions: str) -> list[bool]:
-    """Say of each question whether it is answered past the engine."""
-    return [recalled(engine, query(question)) is not None for question in questions]
-
-
-STATIC, DENIED, POOLED, OTHER = (
-    "mail.example.org. A",
-    "missing.example.org. A",
-    "edge.example.org. A",
-    "us.example.org. A",
-)
-BESIDE, BELOW, MADE = "edge.example.org. TXT", "to-pool.example.org. A", "any.wild.example.org. A"
 EVERY = (STATIC, DENIED, POOLED, OTHER, BESIDE, BELOW, MADE, "falls.example.org. A")
 
 
 def test_a_pool_that_changes_takes_its_own_answers_along() -> None:
     """Those of the pool by any name, and of its fallbacks; everything else stays."""
     fleet = fleet_of()
-    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    engine = Engine(snapshot_of(fleet), on_failure=raised)
     for question in EVERY:
         serve(engine, query(question))
     change = fleet.apply([put(drain("nn"), 1)], now=NOW)
@@ -436,7 +256,7 @@ def test_a_pool_that_changes_takes_its_own_answers_along() -> None:
 def test_the_last_node_of_a_pool_goes_and_comes_back() -> None:
     """Records become NODATA and records again, and each time it is learned anew."""
     fleet = fleet_of()
-    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    engine = Engine(snapshot_of(fleet), on_failure=raised)
     changes = [put(drain("later"), 1), gone(drain("later"), 2), put(drain("later", mode=Mode.MAINTENANCE), 3)]
     for number, change in enumerate([None, *changes]):
         if change is not None:
@@ -452,7 +272,7 @@ def test_the_last_node_of_a_pool_goes_and_comes_back() -> None:
 def test_an_answer_whose_ttl_counts_down_is_made_each_time() -> None:
     """Before a drain that is scheduled no answer is like the one before, and after it all are alike."""
     fleet = fleet_of()
-    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    engine = Engine(snapshot_of(fleet), on_failure=raised)
     serve(engine, query(POOLED))
     step = fleet.apply([put(drain("nn", starts_at=NOW + 10, created_at=NOW), 1)], now=NOW)
     apply(engine, Delta(2, 1, put=step.put, removed=tuple(step.removed)))
@@ -470,7 +290,7 @@ def test_an_answer_whose_ttl_counts_down_is_made_each_time() -> None:
 def test_an_answer_is_kept_until_its_ttl_counts_down() -> None:
     """A change that is hours away makes no answer another one; from when a TTL reaches to it on, each is."""
     fleet = fleet_of()
-    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    engine = Engine(snapshot_of(fleet), on_failure=raised)
     step = fleet.apply([put(drain("nn", starts_at=NOW + 100, created_at=NOW), 1)], now=NOW)
     apply(engine, Delta(2, 1, put=step.put, removed=tuple(step.removed)))
     packet = query(POOLED)
@@ -488,7 +308,7 @@ def test_an_answer_is_kept_until_its_ttl_counts_down() -> None:
 def test_whatever_else_changes_everything_is_forgotten(kind: str) -> None:
     """Names of nodes, zones, and how answers are given."""
     fleet = fleet_of()
-    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    engine = Engine(snapshot_of(fleet), on_failure=raised)
     for question in EVERY:
         serve(engine, query(question))
     if kind in ("name", "no name"):
@@ -510,7 +330,7 @@ def test_whatever_else_changes_everything_is_forgotten(kind: str) -> None:
 def test_a_new_name_is_not_denied_any_more() -> None:
     """A node's name that was denied before, and one that a new zone has."""
     fleet = fleet_of()
-    engine = Engine(snapshot_of(fleet), on_failure=_raise)
+    engine = Engine(snapshot_of(fleet), on_failure=raised)
     names = ("fresh.nodes.example.org. A", "another.nodes.example.org. A")
     for _ in range(2):
         assert [decode(serve(engine, query(name)) or b"").rcode() for name in names] == [3, 3]

@@ -14,7 +14,7 @@ from dnsd.core.names import from_text
 from dnsd.core.ratelimit import Limiter, RateLimit
 from dnsd.core.records import Delta
 from dnsd.core.via import UDP
-from tests.core.test_fastpath import (
+from tests.core.fastpaths import (
     BELOW,
     BESIDE,
     DENIED,

@@ -26,7 +26,7 @@ _reasons = itertools.count()
 def drain(server: Server, node: str) -> tuple[int, dict[str, Any]]:
     """Place a drain, with another reason each time so that it is written; return the status and the document."""
     request = urllib.request.Request(
-        f"{server.url}/v1/nodes/{node}/drain",
+        f"{server.url}/v1/nodes/{node}/drain?wait=applied",
         data=json.dumps({"reason": f"kernel {next(_reasons)}"}).encode(),
         method="PUT",
         headers={"Content-Type": "application/json"},

@@ -7,7 +7,7 @@ which stand in the order in which they are followed.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dns.exception
@@ -26,8 +26,6 @@ ECHOED = dns.flags.QR | 0x7800 | dns.flags.RD | 0x0040 | dns.flags.AD | dns.flag
 SAID = dns.flags.AA | dns.flags.TC | dns.flags.RA
 
 ALIASES = (dns.rdatatype.CNAME, dns.rdatatype.DNAME)
-
-PARTS = ("rcode", "flags", "echoed", "question", "chain", "answer", "authority", "additional", "edns")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,8 +135,3 @@ def _record(rrset: dns.rrset.RRset) -> Record:
 
 def _folded(name: dns.name.Name) -> bytes:
     return name.to_digestable()
-
-
-def odd_parts(ours: Seen, others: Mapping[str, Seen]) -> list[str]:
-    """Return the parts in which an answer is like that of none of the others."""
-    return [part for part in PARTS if all(getattr(ours, part) != getattr(other, part) for other in others.values())]

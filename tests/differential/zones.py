@@ -31,15 +31,6 @@ class ZoneFacts:
     apex: dns.name.Name
     records: dict[dns.name.Name, dict[int, list[dns.rdata.Rdata]]]
 
-    def cut_at_or_above(self, name: dns.name.Name) -> dns.name.Name | None:
-        """Return the highest delegation that a name is at or below."""
-        found = None
-        while name != self.apex:
-            if dns.rdatatype.NS in self.records.get(name, ()):
-                found = name
-            name = name.parent()
-        return found
-
 
 @functools.cache
 def facts(apex: str) -> ZoneFacts:

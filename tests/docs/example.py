@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.redis import RedisServer
-from tests.support.servers import PATIENCE_SECONDS, Server
+from tests.support.servers import PATIENCE_SECONDS, Server, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,8 +65,5 @@ class ExampleServer(Server):
 def example(folder: Path, *, redis: RedisServer | None = None) -> Iterator[ExampleServer]:
     """Run the example for the length of a test; nothing of it is left afterwards."""
     server = ExampleServer(folder, redis=redis)
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.docs.blocks import blocks_of
 from tests.docs.example import ROOT
-from tests.e2e.test_drains import http
+from tests.support.calls import http
 from tests.support.haproxy import HaProxy, Session, asked, greeters
 from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_until
 

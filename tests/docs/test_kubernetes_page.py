@@ -174,7 +174,7 @@ class _Pod:
     """The containers of a pod with an agent, in a folder in place of its volumes."""
 
     def __init__(self, cluster: Cluster, folder: Path, port: int) -> None:
-        self._cluster, self._port, self.folder = cluster, port, folder
+        self._cluster, self.folder = cluster, folder
         names = ("etc/media-agent", "etc/dnsd-tokens", "run/dnsd-agent")
         for name in names:
             (folder / name).mkdir(parents=True)

@@ -26,7 +26,7 @@ from dnsd.model.state import FleetState
 from tests.docs.blocks import blocks_of
 from tests.docs.example import ROOT, ExampleServer
 from tests.support.pdns import PowerDns
-from tests.support.servers import PATIENCE_SECONDS, free_port, wait_until
+from tests.support.servers import PATIENCE_SECONDS, free_port, started, wait_until
 
 PAGE = ROOT / "docs" / "integrations" / "powerdns.md"
 ODD_ZONE = ROOT / "tests" / "support" / "odd.zone"
@@ -158,11 +158,8 @@ async def _asked(port: int, questions: Iterable[Question]) -> list[dns.message.M
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("powerdns"))
-    try:
-        world.start()
+    with started(world):
         yield world
-    finally:
-        world.close()
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

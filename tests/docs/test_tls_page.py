@@ -14,7 +14,7 @@ from tests.docs.blocks import blocks_of
 from tests.docs.example import ROOT
 from tests.support.certificates import NAME, make_pair
 from tests.support.proxies import dnsdist, haproxy
-from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server, free_port, started, wait_until
 
 PAGE = ROOT / "docs" / "tls.md"
 FLEET = {"192.0.2.11", "192.0.2.12", "192.0.2.13"}
@@ -67,11 +67,8 @@ def fronted(tmp_path: Path, ports: Ports) -> Iterator[Server]:
     """The page's server behind proxies."""
     make_pair().write(tmp_path)
     server = server_of(tmp_path, blocks_of(PAGE, "toml")[1], ports)
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 def dig(port: int, *words: str) -> set[str]:

@@ -14,18 +14,11 @@ from dnsd.core.engine import Engine
 from dnsd.core.policy import AnswerPolicy
 from tests.support.dnsmessages import snapshot_of, zone_of
 from tests.support.options import COOKIE, Reply, ask, packet, read
-from tests.support.peers import ASK_SECONDS, Peer
+from tests.support.peers import ASK_SECONDS, Peer, small_zone
 
 SECRET = bytes(range(0x30, 0x40))
 CLIENT = bytes.fromhex("2464c4abcf10c957")
 ADDRESS = "127.0.0.1"
-ZONE = """\
-$ORIGIN example.org.
-$TTL 300
-@    SOA  ns hostmaster 1 7200 900 1209600 60
-     NS   ns
-ns   A    192.0.2.1
-"""
 
 # Program → what its configuration has without cookies, what with them, and whether it answers bad ones with BADCOOKIE.
 SET_UP = {
@@ -55,9 +48,7 @@ def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Another program's server with our secret."""
     name: str = request.param
     folder: Path = tmp_path_factory.mktemp(name)
-    zone = folder / "zone"
-    zone.write_text(ZONE)
-    server = Peer(name, {"example.org.": zone}, folder)
+    server = Peer(name, small_zone(folder), folder)
     plain, with_cookies, _ = SET_UP[name]
     text = server.config.read_text()
     assert text.count(plain) == 1

@@ -45,7 +45,7 @@ def test_after_kill_9_of_everything_all_that_was_acknowledged_is_there(server: S
     acknowledged = [
         server.cli("drain", "edge-1", "--role", "edge", "--reason", "one", "--for", "1h", "--wait", "applied"),
         server.cli("drain", "ingest-1", "--reason", "two", "--indefinite", "--holder", "ops"),
-        server.cli("drain", "edge-2", "--reason", "three", "--for", "2s", "--holder", "ops", "--force"),
+        server.cli("drain", "edge-2", "--reason", "three", "--for", "4s", "--holder", "ops", "--force"),
     ]
     told = server.cli("history")["items"]
     for process in reversed(server.family()):

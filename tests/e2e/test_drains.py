@@ -14,24 +14,10 @@ import dns.query
 import pytest
 
 from dnsd.model.times import parse_instant
+from tests.support.calls import http
 from tests.support.servers import Server, serving, wait_until
 
 EDGE = "edge.example.org"
-
-
-def http(server: Server, method: str, path: str, body: object = None) -> tuple[int, Any]:
-    """Call the admin interface with nothing of ours in between."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(server.url + path, data=data, method=method, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as refusal:
-        with refusal:
-            kind, document = refusal.headers["Content-Type"], json.load(refusal)
-    assert kind == "application/problem+json"
-    return document["status"], document
 
 
 def test_a_drain_takes_a_node_out_keeps_its_name_and_survives_a_restart(server: Server) -> None:

@@ -182,7 +182,7 @@ def test_the_server_waits_for_a_foreign_follower_that_is_late(site: Site, tmp_pa
     """An order is not acknowledged as applied by all until a follower that hangs has gone on and applied it."""
     with following(tmp_path, site.redis) as follower, ThreadPoolExecutor(1) as pool:
         follower.process.send_signal(signal.SIGSTOP)
-        status, outcome = site.call("PUT", "/v1/nodes/edge-1/drain?wait=applied&timeout=2", reason="late")
+        status, outcome = site.call("PUT", "/v1/nodes/edge-1/drain?wait=applied&timeout=1", reason="late")
         assert (status, site.who(outcome)) == (202, ({"ns1"}, {ROUTER}))
         blockers = site.call("GET", "/v1/nodes/edge-1/status")[1]["blockers"]
         assert any(ROUTER in text for text in blockers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import signal
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -127,9 +126,7 @@ def test_a_reload_changes_checks_and_keeps_what_is_known(server: Server, farm: F
     answered(server, ALL - {"127.0.0.2"})
     text = server.config.read_text()
     server.config.write_text(text.replace(check_text(farm), check_text(farm, interval="150ms")))
-    assert server.process is not None
-    server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "reloaded " in server.said(), "the other interval is served")
+    server.reload()
     assert server.addresses(POOL) == ALL - {"127.0.0.2"}
     farm.open("b")
     answered(server, ALL)
@@ -154,8 +151,6 @@ def test_a_stop_with_checks_under_way_is_clean(tmp_path: Path) -> None:
         more = '[[check]]\nroles = ["edge"]\ntype = "tcp"\nport = 9\n'
         text = server.config.read_text().replace('region = "eu"\n', 'region = "eu"\nmonitor = "check"\n', 1)
         server.config.write_text(text + more)
-        assert server.process is not None
-        server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "reloaded " in server.said(), "the check is served")
+        server.reload()
         assert server.stop() == 0
         assert "Traceback" not in server.said()

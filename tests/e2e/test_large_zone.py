@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -27,14 +26,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert (folder / "large.zone").stat().st_size > LARGE_FILE_SIZE
     with serving(folder, more=MORE) as running:
         yield running
-
-
-def reload(server: Server) -> None:
-    """Have the server reload, and wait until it has."""
-    before = server.said().count("reloaded ")
-    assert server.process is not None
-    server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: server.said().count("reloaded ") > before, "the server has reloaded")
 
 
 def descriptors(server: Server) -> list[int]:
@@ -63,12 +54,12 @@ def test_its_names_are_answered(server: Server) -> None:
 
 def test_reloads_leave_nothing_behind(server: Server) -> None:
     """After several reloads there are the descriptors and images of the first, and the new records are answered."""
-    reload(server)
+    server.reload()
     before = descriptors(server)
     zone = server.folder / "large.zone"
     for number in range(3):
         zone.write_text(zone.read_text() + f"new{number} A 192.0.2.{number}\n")
-        reload(server)
+        server.reload()
         wait_until(partial(_everyone_says, server, f"new{number}.large.example", f"192.0.2.{number}"), "it is answered")
     wait_until(lambda: descriptors(server) == before, "every descriptor is closed")
     assert {images(worker) for worker in server.workers()} == {1}
@@ -94,18 +85,22 @@ def _reader(server: Server) -> psutil.Process | None:
     return None
 
 
+def _reader_is_killed(server: Server) -> bool:
+    reader = _reader(server)
+    if reader is not None:
+        reader.kill()
+    return reader is not None
+
+
 def test_a_reader_that_is_killed_leaves_the_old_zone_serving(server: Server) -> None:
     """It is reported as a zone that could not be read, and the next reload is as any other."""
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: _reader(server) is not None, "a process reads the zone")
-    reader = _reader(server)
-    assert reader is not None
-    os.kill(reader.pid, signal.SIGKILL)
+    wait_until(lambda: _reader_is_killed(server), "a process reads the zone")
     wait_until(lambda: "[not-read]" in server.said(), "the end of the reader is reported")
     assert "ended by signal 9" in server.said()
     assert server.addresses("host1234.large.example") == {"10.0.4.210"}
-    reload(server)
+    server.reload()
 
 
 def test_the_end_of_the_server_waits_for_no_reader(server: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis as redis_client
 
+from tests.support.background import Background
 from tests.support.redis import RedisServer, redis_server
 from tests.support.redis_fleet import POOL, Asker, address_of, by_all, drain, in_redis, judging, redis_fleet, undrain
 from tests.support.relay import relay_to
@@ -102,37 +102,25 @@ def test_a_live_server_is_waited_for_although_redis_was_emptied(
         redis_fleet(tmp_path, [redis.url, redis.url, relay.url]) as (*others, last),
     ):
         relay.hold()
-        reply = drain(others[0], "edge-1", query="?wait=applied&timeout=3")
+        reply = drain(others[0], "edge-1", query="?wait=applied&timeout=2")
         assert [each["consumer"] for each in reply.document["pending"]] == ["ns3"]
         redis.cli("flushall")
         # The first write finds the store empty, and its server writes back what there was.
         assert drain(others[0], "edge-2", query="").document["changed"] is True
-        reply = drain(others[through], "edge-3", query="?wait=applied&timeout=3")
+        reply = drain(others[through], "edge-3", query="?wait=applied&timeout=2")
         assert address_of("edge-3") in last.addresses(POOL)
         assert reply.status == 202
         assert [each["consumer"] for each in reply.document["pending"]] == ["ns3"]
 
 
-class Restarts:
-    """Starts a server, and stops it again when it has answered for a while, in a thread of its own."""
+class Restarts(Background):
+    """Starts a server, and stops it again when it has answered for a while, `STARTS` times."""
 
     def __init__(self, server: Server, asker: Asker) -> None:
+        super().__init__()
         self.starts = 0
         self._server = server
         self._asker = asker
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Restarts:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the last start is still to come or not over."""
-        return self._thread.is_alive()
 
     def _run(self) -> None:
         while self.starts < STARTS:

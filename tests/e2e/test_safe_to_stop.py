@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.background import Background
 from tests.support.resolvers import Resolver, resolving
 from tests.support.servers import Server, serving, wait_until
 
@@ -59,29 +59,22 @@ class Run:
         return f"pair-{self.number}.example.org"
 
 
-class Agent:
+class Agent(Background):
     """Reports a node's sessions several times a second, as its agent would."""
 
     def __init__(self, server: Server, run: Run) -> None:
+        super().__init__()
         self.viewers = 0
+        self.reported: int | None = None  # as the server has it
         self._server = server
         self._its = run
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Agent:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
         sequence = 0
         while not self._ended.wait(0.2):
             sequence += 1
-            sessions = {"viewers": self.viewers, "inputs": 0, "jobs": 0}
+            viewers = self.viewers
+            sessions = {"viewers": viewers, "inputs": 0, "jobs": 0}
             report = {
                 "sequence": sequence,
                 "observed_at": datetime.now(UTC).isoformat(),
@@ -89,6 +82,7 @@ class Agent:
                 "sessions": {ROLE: sessions},
             }
             call(self._server, "POST", f"/v1/nodes/{self._its.node}/report", report)
+            self.reported = viewers
 
 
 def call(server: Server, method: str, path: str, body: object = None) -> Any:
@@ -130,6 +124,7 @@ def go_through(run: Run, server: Server, resolver: Resolver, seed: str) -> None:
             place = f"{seed}, {run.node}, round {number}"
             wait_until(lambda: run.address in resolver.ask(run.name)[0], "clients are handed the node")
             agent.viewers = run.rng.randrange(3)
+            wait_until(lambda: agent.reported == agent.viewers, "the server knows of its sessions")
             body: dict[str, object] = {"reason": f"round {number}", "force": True}
             if run.rng.random() < 0.5:
                 starts_at = time.time() + run.rng.uniform(0.5, run.ttl + 1)

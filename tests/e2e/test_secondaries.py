@@ -20,6 +20,7 @@ import pytest
 from dnsd.config.loading import load_settings
 from dnsd.config.transfer import TransferKey
 from dnsd.core.serials import is_newer
+from tests.support.background import Background
 from tests.support.redis import redis_server
 from tests.support.redis_fleet import NODES, call, drain, start_all, undrain
 from tests.support.relay import Relay
@@ -215,9 +216,7 @@ def test_a_thousand_changes_in_a_row_leave_the_same_zones_everywhere(
     """Each with a version of its own, as far as the store is quick enough; after the last, all zones are identical."""
     text = world.server.config.read_text()
     world.server.config.write_text(text.replace('coalesce = "1s"', 'coalesce = "0s"'))
-    assert world.server.process is not None
-    world.server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "reloaded" in world.server.said(), "the reload is done")
+    world.server.reload()
     before, began = world.own_serial(), time.monotonic()
     threads = [threading.Thread(target=_change, args=(world.server, f"edge-{number + 1}")) for number in range(THREADS)]
     for thread in threads:
@@ -311,22 +310,13 @@ BOTH = {
 }
 
 
-class Watch:
-    """Notes the serials that secondaries and servers answer, until told to stop."""
+class Watch(Background):
+    """Notes the serials that secondaries and servers answer."""
 
     def __init__(self, asked: Mapping[str, Callable[[], int | None]]) -> None:
+        super().__init__()
         self.seen: dict[str, list[int]] = {name: [] for name in asked}
         self._asked = asked
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):

@@ -18,7 +18,7 @@ import dns.message
 import pytest
 
 from tests.support.certificates import NAME, Pair, make_pair, serial_of
-from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server, free_port, started, wait_until
 
 EDGE = "edge.example.org"
 FLEET = {"192.0.2.11", "192.0.2.12", "192.0.2.13"}
@@ -73,21 +73,15 @@ class SecureServer(Server):
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
     server = SecureServer(tmp_path_factory.mktemp("secure"))
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[SecureServer]:
     server = SecureServer(tmp_path)
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 def addresses(text: str) -> set[str]:
@@ -189,8 +183,7 @@ def test_a_new_certificate_comes_by_a_reload(secure: SecureServer) -> None:
     old, new = secure.pair, make_pair(serial=2)
     with secure.connected(old) as kept:
         new.write(secure.folder)
-        hup(secure)
-        wait_until(lambda: "reloaded " in secure.said(), "the reload")
+        secure.reload()
         query = dns.message.make_query("ns1.example.org.", "A").to_wire()
         kept.sendall(len(query).to_bytes(2, "big") + query)
         assert int.from_bytes(kept.recv(2), "big") > len(query)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dnsd.model.times import parse_instant
-from tests.e2e.test_drains import http
+from tests.support.calls import http
 from tests.support.servers import PATIENCE_SECONDS, Server, serving, wait_until
 
 TTL_SECONDS = 2

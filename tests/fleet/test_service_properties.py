@@ -19,7 +19,7 @@ from dnsd.core.fleet import Fleet
 from dnsd.model.drain import Drain
 from dnsd.model.node import Node
 from dnsd.model.pool import PoolSpec, PoolType, Service
-from tests.fleet.test_fleet_properties import Step, Stepper, steps
+from tests.fleet.steps import Step, Stepper, steps
 from tests.support.fleets import (
     NOW,
     PER_NODE,

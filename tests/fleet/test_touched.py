@@ -15,20 +15,18 @@ from dnsd.model.drain import Drain
 from dnsd.model.node import Monitor, Node
 from dnsd.model.report import Health, Report
 from dnsd.model.state import FleetState
+from tests.fleet.steps import CHANGES
 from tests.support.fleets import (
     NOW,
     ROLES,
     ZONES,
     drain,
-    drains,
     fleet_of,
     gone,
     node,
-    nodes,
     pool,
     pool_sets,
     put,
-    reports,
 )
 
 NAMES = ("n0", "n1", "n2")
@@ -46,21 +44,13 @@ def view(fleet: Fleet, now: float) -> View:
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[str, object]:
     name = draw(st.sampled_from(NAMES))
-    kind = draw(st.sampled_from(("node", "node-gone", "drain", "drain-gone", "report", "checked", "clock", "hold")))
-    match kind:
-        case "node" | "node-gone":
-            return kind, draw(nodes(name))
-        case "drain" | "drain-gone":
-            return kind, draw(drains(name))
-        case "report":
-            return kind, draw(reports(name))
-        case "checked":
-            health = draw(st.sampled_from((Health.UP, Health.DOWN)))
-            return kind, {name: {draw(st.sampled_from(ROLES)): Checked(health, draw(st.sampled_from("xy")))}}
-        case "hold":
-            return kind, draw(st.booleans())
-        case _:
-            return kind, draw(st.integers(-40, 40))
+    kind = draw(st.sampled_from((*CHANGES, "checked", "clock", "hold")))
+    if kind in CHANGES:
+        return kind, draw(CHANGES[kind](name))
+    if kind == "checked":
+        health = draw(st.sampled_from((Health.UP, Health.DOWN)))
+        return kind, {name: {draw(st.sampled_from(ROLES)): Checked(health, draw(st.sampled_from("xy")))}}
+    return kind, draw(st.booleans() if kind == "hold" else st.integers(-40, 40))
 
 
 def take(fleet: Fleet, step: tuple[str, object], now: float) -> OverlayChange:

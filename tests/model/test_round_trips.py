@@ -90,13 +90,6 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         canonical_address(text)
 
 
-def test_addresses_are_packed_by_family() -> None:
-    """A node's addresses come out in wire form, each family in the operator's order."""
-    node = Node(id="a", addresses=("192.0.2.2", "2001:db8::1", "192.0.2.1"), roles=("edge",))
-    assert node.addresses_of(4) == (b"\xc0\x00\x02\x02", b"\xc0\x00\x02\x01")
-    assert node.addresses_of(6) == (b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01",)
-
-
 def test_a_node_that_an_earlier_version_wrote_is_read() -> None:
     """It has neither ports nor a priority; members that a later version adds are passed over."""
     node = Node(id="a", addresses=("192.0.2.1",), roles=("edge",))

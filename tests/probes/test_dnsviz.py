@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import PATIENCE_SECONDS, Server
+from tests.support.servers import PATIENCE_SECONDS, Server, started
 
 DNSVIZ = Path(sys.executable).parent / "dnsviz"
 
@@ -22,11 +22,8 @@ def at_home(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path, store="memory")
     zone = tmp_path / "example.org.zone"
     zone.write_text(zone.read_text().replace("192.0.2.1\n", "127.0.0.1\n"))
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 def dnsviz(*words: str | Path, fed: str = "") -> Any:

@@ -10,6 +10,7 @@ from dnsd.model.node import Monitor, Node
 from dnsd.model.report import Report
 from dnsd.model.state import FleetState
 from dnsd.router import FleetView, Router
+from dnsd.router.members import Member
 
 NOW = 1_800_000_000.0
 ROLE = "edge"
@@ -69,6 +70,13 @@ def a_view(nodes: Iterable[Node], drains: Iterable[Drain] = (), reports: Iterabl
     view = FleetView()
     view.replace(a_state(nodes, drains, reports), now=NOW)
     return view
+
+
+def member_of(view: FleetView, name: str) -> Member:
+    """Return a node in `ROLE`, which it must have."""
+    found = view.member(name, ROLE)
+    assert found is not None
+    return found
 
 
 def a_router(

@@ -13,13 +13,12 @@ from dnsd.model.state import Change, ChangeRecord, Entity
 from dnsd.router import FleetView, NoNodes, RolePolicy, Router
 from dnsd.router.fleet_view import Told
 from dnsd.router.members import Level, Purpose, RoleMembers, Scope
-from tests.router.fleets import NOW, ROLE, Clock, a_drain, a_node, a_report, a_state, a_view
+from tests.router.fleets import NOW, ROLE, Clock, a_drain, a_node, a_report, a_state, a_view, member_of
 
 
 def member(view: FleetView, name: str) -> tuple[Mode, Health]:
     """Return what a node is in `ROLE`."""
-    found = view.member(name, ROLE)
-    assert found is not None
+    found = member_of(view, name)
     return found.mode, found.health
 
 

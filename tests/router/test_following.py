@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from dnsd.errors import StoreDiverged, StoreUnavailable
-from dnsd.model.drain import Drain, DrainKey, Mode
+from dnsd.model.drain import DrainKey, Mode
 from dnsd.model.node import Monitor, Node
 from dnsd.model.report import Health
-from dnsd.model.state import Action, Change, Consumer, Entity, FleetState, HistoryEntry
+from dnsd.model.state import Consumer, FleetState
 from dnsd.router import FleetView, store_following
 from dnsd.router.store_following import StoreFollower
 from dnsd.router.union import servers_agree, servers_of, union
 from dnsd.stores import laststate
 from dnsd.stores.memory import MemoryStore
-from tests.router.fleets import NOW, ROLE, a_drain, a_node, a_report, a_state
-
-PATIENCE_SECONDS = 20.0
-
-
-class Written:
-    """A store, and those who write to it."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        self.revision = 0
-
-    async def write(self, *values: Drain | Node, mark: str = "m") -> None:
-        """Commit drains and nodes."""
-        first = self.revision + 1
-        changes = []
-        for number, value in enumerate(values, first):
-            if isinstance(value, Drain):
-                numbered = Drain.from_json({**value.to_json(), "revision": number})
-                changes.append(Change(Entity.DRAIN, value.key.text, numbered))
-            else:
-                changes.append(Change(Entity.NODE, value.id, value))
-        last = self.revision + len(values)
-        entry = HistoryEntry(revision=last, at=NOW, actor="t", action=Action.DRAIN_PLACED, node=changes[0].node)
-        self.revision = await self.store.commit(
-            expected_revision=self.revision, changes=changes, history=[entry], at=NOW, mark=mark
-        )
-
-    async def said(self) -> Consumer | None:
-        """Return what the router says of itself."""
-        found = await self.store.consumers()
-        return next((each for each in found if each.id == "r1"), None)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.002)
+from tests.router.fleets import NOW, a_drain, a_node, a_report, a_state, member_of
+from tests.router.written import Written, a_store
+from tests.support.waiting import under_way, until
 
 
 @asynccontextmanager
@@ -65,27 +29,22 @@ async def following(written: Written, *, both_seconds: float = 0.0) -> AsyncIter
     """Follow a store for the length of a block."""
     view = FleetView()
     follower = StoreFollower(written.store, view, id="r1", both_seconds=both_seconds, clock=lambda: NOW)
-    task = asyncio.create_task(follower.run())
     try:
-        await until(lambda: view.loaded or task.done())
-        yield view, follower
+        async with under_way(follower.run()) as (task,):
+            await until(lambda: view.loaded or task.done())
+            yield view, follower
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         await follower.leave()
         await written.store.close()
 
 
 async def test_changes_are_obeyed_and_then_acknowledged() -> None:
     """By revision and mark, as a router."""
-    written = Written()
-    await written.store.open()
-    await written.write(a_node("n0"), a_node("n1"))
-    written.store.open = _nothing  # type: ignore[method-assign]
+    written = await a_store(a_node("n0"), a_node("n1"))
     async with following(written) as (view, follower):
         await written.write(a_drain("n0"), mark="other")
         await until(lambda: follower.acknowledged == 3)
-        assert view.member("n0", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
+        assert member_of(view, "n0").mode is Mode.DRAINING
         said = await written.said()
         assert said is not None
         assert (said.kind, said.applied, said.mark) == ("router", 3, "other")
@@ -93,30 +52,21 @@ async def test_changes_are_obeyed_and_then_acknowledged() -> None:
         assert await written.said() is None
 
 
-async def _nothing() -> None:
-    """Be open already."""
-
-
 async def test_reports_are_followed() -> None:
     """Those that were there, and those that come."""
-    written = Written()
-    await written.store.open()
-    await written.write(a_node("n0"))
+    written = await a_store(a_node("n0"))
     await written.store.put_reports([a_report("n0", sequence=1)])
-    written.store.open = _nothing  # type: ignore[method-assign]
     async with following(written) as (view, _):
         await until(lambda: view.sequence_of("n0") == 1)
         await written.store.put_reports([a_report("n0", sequence=2, sessions=5)])
         await until(lambda: view.sequence_of("n0") == 2)
-        assert view.member("n0", ROLE).sessions == 5  # type: ignore[union-attr]
+        assert member_of(view, "n0").sessions == 5
 
 
 async def test_configured_nodes_that_a_store_has_lost_stay_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until a server says again which they are; one that says that there are none is believed."""
     monkeypatch.setattr(store_following, "CONFIGURED_SECONDS", 0.002)
-    written = Written()
-    await written.store.open()
-    written.store.open = _nothing  # type: ignore[method-assign]
+    written = await a_store()
     told: tuple[Node, ...] | None = (a_node("n0"),)
     looks = 0
 
@@ -138,14 +88,10 @@ async def test_configured_nodes_that_a_store_has_lost_stay_known(monkeypatch: py
 
 
 async def to_be_lost(monkeypatch: pytest.MonkeyPatch) -> Written:
-    """Return a store of two nodes and a drain that opens no more by itself, and is looked at often."""
+    """Return a store of two nodes and a drain that is looked at often."""
     monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
     monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
-    written = Written()
-    await written.store.open()
-    await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
-    written.store.open = _nothing  # type: ignore[method-assign]
-    return written
+    return await a_store(a_node("n0"), a_node("n1"), a_drain("n0"))
 
 
 async def test_a_store_that_lost_writes_is_not_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,24 +102,19 @@ async def test_a_store_that_lost_writes_is_not_believed_at_once(monkeypatch: pyt
         other = FakeHistory(written.store)
         other.become(a_state([a_node("n0"), a_node("n1")], [a_drain("n1")], revision=4))
         await until(lambda: view.revision == 4)
-        modes = {name: view.member(name, ROLE).mode for name in ("n0", "n1")}  # type: ignore[union-attr]
+        modes = {name: member_of(view, name).mode for name in ("n0", "n1")}
         assert modes == {"n0": Mode.DRAINING, "n1": Mode.DRAINING}
         await written.store.heartbeat(
             Consumer(id="ns1", kind="dns", applied=4, applied_at=NOW, seen_at=NOW + 1, mark="new")
         )
-        await until(lambda: view.member("n0", ROLE).mode is Mode.NORMAL)  # type: ignore[union-attr]
-        assert view.member("n1", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
+        await until(lambda: member_of(view, "n0").mode is Mode.NORMAL)
+        assert member_of(view, "n1").mode is Mode.DRAINING
 
 
 async def test_an_outage_does_not_end_that_both_histories_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """After it, both hold until a server has spoken, and then the store's own counts."""
-    monkeypatch.setattr(store_following, "WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(store_following, "AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(store_following, "RETRY_SECONDS", 0.01)
-    written = Written()
-    await written.store.open()
-    await written.write(a_node("n0"), a_node("n1"), a_drain("n0"))
-    written.store.open = _nothing  # type: ignore[method-assign]
+    written = await to_be_lost(monkeypatch)
     async with following(written) as (view, follower):
         await until(lambda: follower.acknowledged == 3)
         other = FakeHistory(written.store)
@@ -185,12 +126,12 @@ async def test_an_outage_does_not_end_that_both_histories_count(monkeypatch: pyt
         other.become(a_state([a_node("n0"), a_node("n1")], revision=5))
         other.is_out = False
         await until(lambda: follower.up and view.revision == 5)
-        modes = {name: view.member(name, ROLE).mode for name in ("n0", "n1")}  # type: ignore[union-attr]
+        modes = {name: member_of(view, name).mode for name in ("n0", "n1")}
         assert modes == {"n0": Mode.DRAINING, "n1": Mode.NORMAL}
         await written.store.heartbeat(
             Consumer(id="ns1", kind="dns", applied=5, applied_at=NOW, seen_at=NOW + 1, mark="new")
         )
-        await until(lambda: view.member("n0", ROLE).mode is Mode.NORMAL)  # type: ignore[union-attr]
+        await until(lambda: member_of(view, "n0").mode is Mode.NORMAL)
 
 
 async def test_a_store_that_has_gone_back_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +143,7 @@ async def test_a_store_that_has_gone_back_changes_nothing(monkeypatch: pytest.Mo
         other.become(a_state([], revision=1))
         await until(lambda: other.loads >= 3)
         assert (view.revision, view.size) == (3, 2)
-        assert view.member("n0", ROLE).mode is Mode.DRAINING  # type: ignore[union-attr]
+        assert member_of(view, "n0").mode is Mode.DRAINING
 
 
 class FakeHistory:
@@ -251,7 +192,7 @@ async def test_a_start_from_the_disk_takes_nobody_as_stale(tmp_path: Path) -> No
     follower = StoreFollower(store, view, id="r1", state_file=path, clock=lambda: NOW)
     await follower._open()
     assert view.loaded
-    assert view.member("n0", ROLE).health is Health.UP  # type: ignore[union-attr]
+    assert member_of(view, "n0").health is Health.UP
 
 
 def test_of_two_drains_under_one_key_what_drains_more_counts() -> None:

@@ -154,7 +154,7 @@ def test_a_tree_is_the_same_however_it_was_made(ids: list[str], order: object) -
     whole = tree.tree_of(sorted(members.values(), key=lambda member: member.place))
     shuffled = list(members.values())
     order.shuffle(shuffled)  # type: ignore[attr-defined]
-    grown: tree.Fork | tree.Leaf | None = None
+    grown: tree.Fork[Member] | Member | None = None
     for member in [*shuffled, Member(a_node("x-1")), Member(a_node("x-2"))]:
         grown = tree.with_leaf(grown, member)
     for name in ("x-1", "x-2"):

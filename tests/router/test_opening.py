@@ -13,7 +13,8 @@ from dnsd.router.opening import open_router
 from dnsd.router.server_following import ServerFollower
 from dnsd.stores.memory import MemoryStore
 from tests.router.fleets import ROLE, a_node
-from tests.router.test_following import Written, until
+from tests.router.written import Written
+from tests.support.waiting import until
 
 
 async def test_the_library_names_nobody_once_nobody_follows(

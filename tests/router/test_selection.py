@@ -24,7 +24,7 @@ from dnsd.router import (
     UnknownRole,
 )
 from dnsd.router.selection import FALLBACK_DRAINING, FALLBACK_ROLE, KEPT, PLACED, PLACED_UNHEALTHY, SOURCE
-from tests.router.fleets import NOW, ROLE, a_drain, a_node, a_report, a_router, placement
+from tests.router.fleets import NOW, ROLE, a_drain, a_node, a_report, a_router, member_of, placement
 
 NODES = [a_node(f"edge-{number}", region="eu" if number < 3 else "us") for number in range(6)]
 
@@ -183,9 +183,9 @@ def test_placed_sessions_count_until_the_node_reports() -> None:
         counts[choice.node.id] += 1
     assert max(counts.values()) <= 112
     router.view.hold(NOW)
-    assert {router.view.member(name, ROLE).sessions for name in counts} == set(counts.values())  # type: ignore[union-attr]
+    assert {member_of(router.view, name).sessions for name in counts} == set(counts.values())
     router.view.take_reports([a_report("n0", sequence=2, sessions=7)], now=NOW)
-    assert router.view.member("n0", ROLE).sessions == 7  # type: ignore[union-attr]
+    assert member_of(router.view, "n0").sessions == 7
 
 
 @settings(max_examples=50, deadline=None)

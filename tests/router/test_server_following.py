@@ -18,7 +18,7 @@ from dnsd.router import FleetView, server_following
 from dnsd.router.server_following import BACKWARD_LOOKS, ServerFollower
 from dnsd.router.server_standing import CUT_OFF_PROBLEM
 from tests.router.fleets import ROLE
-from tests.router.test_following import until
+from tests.support.waiting import until
 
 
 class FakeServer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ import pytest
 
 from dnsd.router.opening import open_router
 from tests.router.processes import RouterProcess, a_running_router, by_store
+from tests.support.background import Background
 from tests.support.redis import RedisServer, redis_server
 from tests.support.redis_fleet import NODES, call, drain, listed, redis_fleet, undrain
 from tests.support.servers import PATIENCE_SECONDS, Server, wait_until
@@ -138,41 +138,45 @@ def test_sessions_stay_while_their_node_drains(shared_fleet: Fleet) -> None:
     assert router.node("match-1", "&purpose=source") != node
 
 
+class Judge(Background):
+    """Asks a router for nodes, and notes each answer that names a node that is drained."""
+
+    def __init__(self, router: RouterProcess, drained: str) -> None:
+        super().__init__()
+        self.answers = 0
+        self.wrong: list[str] = []
+        self._router = router
+        self._drained = drained
+
+    def _run(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            number += 1
+            try:
+                answer = self._router.get(f"/route/edge?key={number}")
+            except OSError:
+                time.sleep(0.01)
+                continue
+            self.answers += answer.status == 200
+            if answer.status == 200 and answer.document["node"] == self._drained:
+                self.wrong.append(str(answer))
+
+
 def test_no_answer_names_a_drained_node_while_routers_are_killed(
     shared_redis: RedisServer, shared_fleet: Fleet, record_property: Record
 ) -> None:
     """A router that is killed and started again names nobody before it has loaded the drains."""
     servers, router = shared_fleet
     assert drain(servers[0], "edge-1").status == 200
-    ended, wrong, counts = threading.Event(), list[str](), {"answers": 0, "starts": 0}
-
-    def judge() -> None:
-        number = 0
-        while not ended.is_set():
-            number += 1
-            try:
-                answer = router.get(f"/route/edge?key={number}")
-            except OSError:
-                time.sleep(0.01)
-                continue
-            counts["answers"] += answer.status == 200
-            if answer.status == 200 and answer.document["node"] == "edge-1":
-                wrong.append(str(answer))
-
-    thread = threading.Thread(target=judge)
-    thread.start()
-    try:
-        for _ in range(3):
+    starts = 3
+    with Judge(router, drained="edge-1") as judge:
+        for _ in range(starts):
             router.close()
             router.start()
-            counts["starts"] += 1
-            enough = counts["answers"] + 50
-            wait_until(lambda: counts["answers"] >= enough, "it answers")  # noqa: B023 - called at once
-    finally:
-        ended.set()
-        thread.join()
-    assert wrong == []
-    record_property("figure", f"{counts['answers']} answers over {counts['starts']} starts, none wrong")
+            enough = judge.answers + 50
+            wait_until(lambda: judge.answers >= enough, "it answers")  # noqa: B023 - called at once
+    assert judge.wrong == []
+    record_property("figure", f"{judge.answers} answers over {starts} starts, none wrong")
 
 
 def test_in_an_outage_the_last_known_drains_hold(fleet: Fleet, redis: RedisServer) -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from dnsd.stores.base import DrainStore
+from dnsd.stores.redis import connecting
 from tests.stores.kinds import Kind
+from tests.support.servers import PATIENCE_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def _patient_dialling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a Redis that is there found however long the machine stands still; tests of one that hangs wait less."""
+    monkeypatch.setattr(connecting, "DIAL_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest_asyncio.fixture

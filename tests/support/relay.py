@@ -10,7 +10,7 @@ import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from tests.support.servers import PATIENCE_SECONDS, free_port
+from tests.support.servers import PATIENCE_SECONDS, free_port, started
 
 # With this SO_LINGER a close throws away what is unsent, and tells the other side with a RST.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -228,8 +228,5 @@ class Relay:
 def relay_to(port: int) -> Iterator[Relay]:
     """Run a relay in front of a port for the length of a test."""
     relay = Relay(port)
-    try:
-        relay.start()
+    with started(relay):
         yield relay
-    finally:
-        relay.close()

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -16,7 +17,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 from click.testing import CliRunner
@@ -31,6 +32,9 @@ FIRST_PORT, LAST_PORT = 20_000, 32_000
 
 # How often a condition is looked at. Unit: seconds.
 LOOK_SECONDS = 0.02
+
+# What the log says of a reload, with the generation that comes of it; workers may not have that yet.
+RELOADED = re.compile(r" reloaded .*: generation (\d+)$", re.MULTILINE)
 
 ZONE_TEXT = """\
 $ORIGIN example.org.
@@ -288,6 +292,15 @@ class Server:
         wait_until(lambda: not any(alive(process) for process in family), "no process is left")
         return status
 
+    def reload(self) -> None:
+        """Have the server read its configuration anew, and wait until every worker answers by it."""
+        assert self.process is not None
+        before = len(RELOADED.findall(self.said()))
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(RELOADED.findall(self.said())) > before, f"the server reloads; it said:\n{self.said()}")
+        generation = int(RELOADED.findall(self.said())[-1])
+        wait_until(lambda: self.answer_generation() >= generation, "every worker has it")
+
     def kill(self, pid: int | None = None) -> None:
         """End one of the server's processes at once; by default its control process."""
         assert self.process is not None
@@ -350,6 +363,11 @@ class Server:
         document: dict[str, Any] = json.loads(self.get("/readyz"))
         return document
 
+    def answer_generation(self) -> int:
+        """Return the generation that every worker answers from."""
+        (found,) = re.findall(r"^dnsd_answer_generation (\S+)$", self.get("/metrics"), re.MULTILINE)
+        return int(float(found))
+
     def cli(self, *words: str) -> Any:
         """Run a `dnsd` command that must succeed, and return its JSON."""
         done = self.run(*words, "--json")
@@ -357,15 +375,32 @@ class Server:
         return json.loads(done.stdout)
 
 
+class Startable(Protocol):
+    """What is started, and closed however far it came."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    def close(self) -> None:
+        """End it, however the test went."""
+
+
+@contextlib.contextmanager
+def started(server: Startable) -> Iterator[None]:
+    """Run a server for the length of a block; nothing of it is left afterwards."""
+    try:
+        server.start()
+        yield
+    finally:
+        server.close()
+
+
 @contextlib.contextmanager
 def serving(folder: Path, **options: Any) -> Iterator[Server]:
     """Run a server for the length of a test; nothing of it is left afterwards."""
     server = Server(folder, **options)
-    try:
-        server.start()
+    with started(server):
         yield server
-    finally:
-        server.close()
 
 
 async def answer_of(port: int, packet: bytes, *, host: str = "127.0.0.1", timeout_seconds: float = 5.0) -> bytes:

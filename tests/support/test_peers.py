@@ -11,28 +11,14 @@ import dns.rcode
 import psutil
 import pytest
 
-from tests.support.peers import ASK_SECONDS, KINDS, Peer, peering
+from tests.support.peers import ASK_SECONDS, KINDS, SMALL_ZONE, Peer, peering, small_zone
 from tests.support.servers import alive
-
-ZONE = """\
-$ORIGIN example.org.
-$TTL 300
-@    SOA  ns hostmaster 1 7200 900 1209600 60
-     NS   ns
-ns   A    192.0.2.1
-"""
-
-
-def _zone(folder: Path, text: str) -> dict[str, Path]:
-    file = folder / "zone"
-    file.write_text(text)
-    return {"example.org.": file}
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_server_answers_and_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
     """It has the zone and refuses others over UDP and TCP; then its processes and its folder are gone."""
-    with peering({name: _zone(tmp_path, ZONE)}) as peers:
+    with peering({name: small_zone(tmp_path)}) as peers:
         peer = peers[name]
         assert peer.process is not None
         own = psutil.Process(peer.process.pid)
@@ -49,7 +35,7 @@ def test_a_server_answers_and_leaves_nothing_behind(tmp_path: Path, name: str) -
 def test_a_server_without_its_zone_shows_its_log(name: str, tmp_path: Path) -> None:
     """A zone that does not load fails the test with what the server says of it."""
     with tempfile.TemporaryDirectory(prefix="dnsd-peer-") as folder:
-        peer = Peer(name, _zone(tmp_path, ZONE.replace("192.0.2.1", "192.0.2.bad")), Path(folder))
+        peer = Peer(name, small_zone(tmp_path, SMALL_ZONE.replace("192.0.2.1", "192.0.2.bad")), Path(folder))
         try:
             peer.start()
             with pytest.raises(AssertionError, match=r"serves every zone(?s:.)*zone(', line |:)5"):

@@ -21,8 +21,8 @@ from dnsd.transports.tcp import TcpConnection
 from dnsd.transports.tcp_service import TcpService
 from dnsd.transports.tls import behind_tls
 from tests.support.certificates import Pair, make_pair
+from tests.support.servers import free_port
 from tests.transports.stand_ins import Client, Echo
-from tests.workers.fleet import free_port
 
 
 @cache

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+
+import pytest
 
 from dnsd.core.via import Via
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.sockets import Address, open_tcp
 from dnsd.transports.tcp_service import TcpService
-from tests.workers.fleet import free_port
+from tests.support.servers import PATIENCE_SECONDS, free_port
 
 
 class Echo:
@@ -47,7 +49,7 @@ class Client:
         return cls(*await asyncio.open_connection(*address))
 
     async def answer(self) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             size = int.from_bytes(await self._reader.readexactly(2), "big")
             return await self._reader.readexactly(size)
 
@@ -57,13 +59,13 @@ class Client:
 
     async def some(self) -> bytes:
         """Return what comes next, as much of it as there is."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self._reader.read(65_536)
 
     async def until_closed(self) -> bytes:
         """Return what still comes before the server ends the connection; a reset is an end as well."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 return await self._reader.read()
         except ConnectionResetError:
             return b""
@@ -72,6 +74,23 @@ class Client:
         self.writer.close()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+# An idle time that runs out only where time is made to pass: however long the machine stands still.
+LONG = TcpLimits(idle_seconds=600.0)
+
+
+def passing_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return what lets so many seconds pass at once for the running event loop."""
+    loop, passed = asyncio.get_running_loop(), 0.0
+    steady = loop.time
+    monkeypatch.setattr(loop, "time", lambda: steady() + passed)
+
+    def let_pass(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    return let_pass
 
 
 @asynccontextmanager

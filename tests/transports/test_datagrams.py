@@ -20,8 +20,8 @@ from dnsd.transports.datagrams import BATCH, MAX_QUERY_BYTES, NotSupportedError
 from dnsd.transports.sockets import open_udp
 from dnsd.transports.udp import AddressedBatch, Batch, ManyBatch, PlainBatch, UdpCounts, batch_for
 from tests.support.dnsmessages import decode, query, shown, snapshot_of, zone_of
+from tests.support.servers import free_port
 from tests.transports.stand_ins import Echo
-from tests.workers.fleet import free_port
 
 ZONE = zone_of("www A 192.0.2.1\nmail A 192.0.2.2\nalias CNAME www")
 KNOWN, OTHER, MISSING = (query(f"{name}.example.org. A", edns=0) for name in ("www", "alias", "missing"))
@@ -37,7 +37,7 @@ class Place:
 
     def __init__(self, responder: object, host: str = "127.0.0.1", asked: str | None = None) -> None:
         self.counts = UdpCounts()
-        self.address = (asked or host, free_port(host))
+        self.address = (asked or host, free_port())
         self.sock = open_udp((host, self.address[1]))
         self.batch: Batch = batch_for(self.sock, responder, self.counts)  # type: ignore[arg-type]
         self.client = socket.socket(self.sock.family, socket.SOCK_DGRAM)

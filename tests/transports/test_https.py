@@ -7,8 +7,8 @@ import asyncio
 from dnsd.transports.https import BYTES_PER_TURN
 from dnsd.transports.limits import TcpLimits
 from tests.support.dnsmessages import engine_of, query, zone_of
+from tests.transports.http_client import Client2, get
 from tests.transports.secure import secure_service
-from tests.transports.test_http import Client2, get
 
 ENGINE = engine_of(zone_of("@ NS ns1\nwww 120 A 192.0.2.1"))
 QUERY = query("www.example.org. A")

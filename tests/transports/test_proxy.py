@@ -28,9 +28,10 @@ from dnsd.transports.proxy import (
 from dnsd.transports.sockets import Address, open_tcp, open_udp
 from dnsd.transports.tcp_service import TcpService
 from dnsd.transports.udp import UdpShell
+from tests.support.servers import free_port
 from tests.transports.secure import pair, secure_service
 from tests.transports.stand_ins import Client, framed
-from tests.workers.fleet import free_port, until
+from tests.workers.fleet import until
 
 PROXY, LOCAL = 0x21, 0x20
 UNSPEC, TCP4, UDP4, TCP6, UDP6, UNIX = 0x00, 0x11, 0x12, 0x21, 0x22, 0x31

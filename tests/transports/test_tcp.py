@@ -10,8 +10,8 @@ import pytest
 
 from dnsd.transports.limits import TcpLimits
 from dnsd.transports.tcp import QUERIES_PER_TURN
-from dnsd.transports.tcp_service import SWEEP_SECONDS, client_key
-from tests.transports.stand_ins import Client, Echo, framed, tcp_service
+from dnsd.transports.tcp_service import client_key
+from tests.transports.stand_ins import LONG, Client, Echo, framed, passing_time, tcp_service
 from tests.workers.fleet import until
 
 SHORT = TcpLimits(idle_seconds=1.0)
@@ -51,28 +51,36 @@ async def test_a_client_that_ends_its_half_gets_its_answers() -> None:
         await client.close()
 
 
-async def test_an_idle_connection_is_closed() -> None:
+async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection without a query is closed after the idle time, and counted."""
-    async with tcp_service(limits=SHORT) as (service, address):
+    let_pass = passing_time(monkeypatch)
+    async with tcp_service(limits=LONG) as (service, address):
         client = await Client.to(address)
         assert await client.ask(b"hello") == b"hello"
-        began = asyncio.get_running_loop().time()
+        let_pass(400.0)
+        for _ in range(5):  # the connections are looked at
+            await asyncio.sleep(0)
+        assert service.counts.timed_out == 0
+        let_pass(400.0)
         assert await client.until_closed() == b""
-        assert asyncio.get_running_loop().time() - began >= SHORT.idle_seconds / 2
         assert service.counts.timed_out == 1
         await client.close()
 
 
-async def test_a_busy_connection_outlives_the_idle_time() -> None:
+async def test_a_busy_connection_outlives_the_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each complete query begins the idle time anew."""
-    async with tcp_service(limits=TcpLimits(idle_seconds=2.0)) as (service, address):
+    let_pass = passing_time(monkeypatch)
+    async with tcp_service(limits=LONG) as (service, address):
         client = await Client.to(address)
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + 2.0 + 2 * SWEEP_SECONDS
-        while loop.time() < ends:
+        for _ in range(4):
             assert await client.ask(b"still here") == b"still here"
-            await asyncio.sleep(0.01)
+            let_pass(400.0)
+            for _ in range(5):  # the connections are looked at
+                await asyncio.sleep(0)
         assert service.counts.timed_out == 0
+        let_pass(400.0)
+        assert await client.until_closed() == b""
+        assert service.counts.timed_out == 1
         await client.close()
 
 
@@ -89,12 +97,14 @@ async def test_dripping_bytes_is_not_activity() -> None:
         await client.close()
 
 
-async def test_a_lying_length_costs_its_own_connection_only() -> None:
+async def test_a_lying_length_costs_its_own_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting for bytes that never come delays nobody else."""
-    async with tcp_service(limits=SHORT) as (_, address):
+    let_pass = passing_time(monkeypatch)
+    async with tcp_service(limits=LONG) as (_, address):
         liar, honest = await Client.to(address), await Client.to(address)
         liar.writer.write(b"\xff\xffshort")
         assert await honest.ask(b"hello") == b"hello"
+        let_pass(700.0)
         assert await liar.until_closed() == b""
         await liar.close()
         await honest.close()

@@ -15,7 +15,7 @@ from dnsd.transports.identity import DOT_PROTOCOLS, Identity, context_of
 from dnsd.transports.limits import TcpLimits
 from tests.support.certificates import make_pair, serial_of
 from tests.transports.secure import Site, pair, secure_service
-from tests.transports.stand_ins import Client, Echo, framed
+from tests.transports.stand_ins import LONG, Client, Echo, framed, passing_time
 from tests.workers.fleet import until
 
 SHORT = TcpLimits(idle_seconds=1.0)
@@ -155,12 +155,14 @@ async def test_a_broken_record_ends_its_connection_only() -> None:
             await victim.close()
 
 
-async def test_a_lying_length_costs_its_own_connection_only() -> None:
+async def test_a_lying_length_costs_its_own_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting for bytes that never come delays nobody else, and ends after the idle time."""
-    async with secure_service(limits=SHORT) as site:
+    let_pass = passing_time(monkeypatch)
+    async with secure_service(limits=LONG) as site:
         liar, honest = await site.client(), await site.client()
         liar.writer.write(b"\xff\xffshort")
         assert await honest.ask(b"hello") == b"hello"
+        let_pass(700.0)
         assert await liar.until_closed() == b""
         await liar.close()
         await honest.close()

@@ -12,9 +12,9 @@ from dnsd.core.via import Via
 from dnsd.transports.tcp import QUERIES_PER_TURN
 from dnsd.transports.turns import SECONDS_PER_PASS, Turns
 from tests.support.dnsmessages import engine_of, query, zone_of
+from tests.transports.http_client import Client2, get
 from tests.transports.secure import secure_service
 from tests.transports.stand_ins import Client, Echo, framed, tcp_service
-from tests.transports.test_http import Client2, get
 from tests.workers.fleet import until
 
 CONNECTIONS = 20

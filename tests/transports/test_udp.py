@@ -20,8 +20,8 @@ from dnsd.transports.sockets import (
     someone_listens,
 )
 from dnsd.transports.udp import MAX_TURN_PACKETS, UdpCounts, UdpShell, batch_for
+from tests.support.servers import free_port
 from tests.transports.stand_ins import Echo
-from tests.workers.fleet import free_port
 
 
 def client_of(family: int = socket.AF_INET) -> socket.socket:
@@ -73,7 +73,7 @@ def test_on_a_wildcard_the_answer_comes_from_the_address_asked(asked: str) -> No
 
 def test_on_the_ipv6_wildcard_as_well() -> None:
     """An IPv6 client gets its answer from the address asked; an IPv4 client is not served by that socket."""
-    port = free_port("::1")
+    port = free_port()
     with open_udp(("::", port)) as sock, client_of(socket.AF_INET6) as client, client_of() as other:
         client.sendto(b"hello", ("::1", port))
         other.sendto(b"hello", ("127.0.0.1", port))
@@ -137,7 +137,7 @@ def test_an_address_in_use_is_named() -> None:
 )
 def test_nobody_can_have_our_answers_cut_into_fragments(host: str, level: int, option: int) -> None:
     """What is said of the path's MTU, which anybody can forge, is not listened to (RFC 9715 §3.1)."""
-    with open_udp((host, free_port(host))) as sock:
+    with open_udp((host, free_port())) as sock:
         assert sock.getsockopt(level, option) == PMTUDISC_OMIT
 
 

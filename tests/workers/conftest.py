@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from dnsd.control.supervisor import WorkerPool
-from tests.workers.fleet import free_port, process_is_there, snapshot, until
+from tests.support.servers import free_port
+from tests.workers.fleet import PATIENCE_SECONDS, process_is_there, snapshot, until
 
 StartPool = Callable[..., Awaitable[WorkerPool]]
 
@@ -79,7 +80,7 @@ class Controls:
     async def start(self, *, generation: int, workers: int = 2) -> Control:
         process = await self.launch(generation=generation, workers=workers)
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
         control = Control(process, [int(word) for word in line.split()])
         assert len(control.workers) == workers
         self.pids += control.workers
@@ -92,10 +93,10 @@ async def controls(address: tuple[str, int]) -> AsyncIterator[Controls]:
     started = Controls(address)
     yield started
     try:
-        await until(lambda: not any(process_is_there(pid) for pid in started.pids), within_seconds=5)
+        await until(lambda: not any(process_is_there(pid) for pid in started.pids))
     finally:
         for pid in started.pids:
             if process_is_there(pid):
                 os.kill(pid, signal.SIGKILL)
         for process in started.processes:
-            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import struct
 from collections.abc import Callable
@@ -14,6 +13,9 @@ from dnsd.core.records import Delta, RRset, Snapshot, Zone, ZoneNode
 
 APEX = from_text("example.org.")
 POOL = from_text("edge.example.org.")
+
+# How long anything that a test waits for may take on a machine that is busy, or stands still. Unit: seconds.
+PATIENCE_SECONDS = 30.0
 
 
 def generation_address(generation: int) -> bytes:
@@ -50,21 +52,7 @@ def answered_generation(answer: bytes) -> int:
     return int.from_bytes(bytes(rest), "big")
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free over UDP and TCP, below those that the kernel gives to clients."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket(family, socket.SOCK_STREAM) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind((host, port))
-                udp.bind((host, port))
-            except OSError:
-                continue
-            return port
-
-
-def ask(address: tuple[str, int], *, timeout_seconds: float = 2.0) -> int:
+def ask(address: tuple[str, int], *, timeout_seconds: float = PATIENCE_SECONDS) -> int:
     """Ask once over UDP from a fresh port; return the generation in the answer."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as client:
@@ -79,7 +67,7 @@ def ask_at_once(address: tuple[str, int], *, queries: int) -> set[int]:
     clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(queries)]
     try:
         for client in clients:
-            client.settimeout(10.0)
+            client.settimeout(PATIENCE_SECONDS)
             client.sendto(query(), address)
         return {answered_generation(client.recv(4096)) for client in clients}
     finally:
@@ -96,7 +84,7 @@ def process_is_there(pid: int) -> bool:
         return False
 
 
-async def until(condition: Callable[[], bool], *, within_seconds: float = 10.0) -> float:
+async def until(condition: Callable[[], bool], *, within_seconds: float = PATIENCE_SECONDS) -> float:
     """Wait for a condition; return the seconds that it took."""
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -12,7 +12,7 @@ from dnsd.core.records import Delta, Overlay, ZoneNode
 from dnsd.core.trace import Answered, Trace
 from dnsd.workers.tally import Tally
 from tests.workers.conftest import StartPool
-from tests.workers.fleet import POOL, ask_at_once, pool_node, snapshot, until
+from tests.workers.fleet import PATIENCE_SECONDS, POOL, ask_at_once, pool_node, snapshot, until
 
 OTHER = b"\x05other" + POOL[5:]
 NEVER = Answered(float("inf"), float("-inf"), 0)
@@ -32,11 +32,11 @@ async def test_workers_tell_when_a_pool_that_changes_was_last_answered(
     """The most of two workers; of a pool that nobody asked, that nobody did; of one that stays, nothing."""
     pool = await start_pool()
     pool.publish(traced_delta(2))
-    assert await pool.wait_applied(2, timeout_seconds=5)
+    assert await pool.wait_applied(2, timeout_seconds=PATIENCE_SECONDS)
     began = time.monotonic()
     await asyncio.to_thread(ask_at_once, address, queries=40)
     pool.publish(Delta(3, 3, {POOL: traced(3)}))
-    assert await pool.wait_applied(3, timeout_seconds=5)
+    assert await pool.wait_applied(3, timeout_seconds=PATIENCE_SECONDS)
     heard = pool.answers.heard(POOL, 3)
     assert heard is not None
     assert began - 0.01 <= heard.last_at <= time.monotonic()
@@ -44,7 +44,7 @@ async def test_workers_tell_when_a_pool_that_changes_was_last_answered(
     assert pool.answers.heard(OTHER, 3) is None
     # Nobody has asked since, but caches still hold what the generation before answered.
     pool.publish(Delta(4, 4, removed=(POOL, OTHER)))
-    assert await pool.wait_applied(4, timeout_seconds=5)
+    assert await pool.wait_applied(4, timeout_seconds=PATIENCE_SECONDS)
     again, other = pool.answers.heard(POOL, 4), pool.answers.heard(OTHER, 4)
     assert again is not None
     assert abs(again.clear_at - heard.clear_at) < 0.1
@@ -56,10 +56,10 @@ async def test_other_zones_are_no_reason_to_forget_answers(start_pool: StartPool
     """A reload with other zones tells of every pool that it replaces, as any change does."""
     pool = await start_pool(count=1)
     pool.publish(traced_delta(2))
-    await pool.wait_applied(2, timeout_seconds=5)
+    assert await pool.wait_applied(2, timeout_seconds=PATIENCE_SECONDS)
     await asyncio.to_thread(ask_at_once, address, queries=1)
     pool.publish(replace(traced_delta(3), zones=snapshot(3).zones))
-    assert await pool.wait_applied(3, timeout_seconds=5)
+    assert await pool.wait_applied(3, timeout_seconds=PATIENCE_SECONDS)
     heard = [pool.answers.heard(name, 3) for name in (POOL, OTHER)]
     assert [each and each.max_ttl for each in heard] == [30, 0]
 

@@ -10,14 +10,14 @@ import pytest
 
 from dnsd.control.holders import Holder, holders_of
 from dnsd.transports.sockets import leave_group, open_tcp, open_udp
-from tests.workers.fleet import free_port
+from tests.support.servers import free_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
 @pytest.mark.parametrize("opens", [open_udp, open_tcp])
 def test_a_listener_is_found(host: str, opens: Callable[[tuple[str, int]], socket.socket]) -> None:
     """Over either transport and family, the process is named for exactly its address, and only while it listens."""
-    address = (host, free_port(host))
+    address = (host, free_port())
     with opens(address):
         assert holders_of(address) == [Holder(os.getpid(), worker=False)]
         assert holders_of((host, address[1] - 1)) == []

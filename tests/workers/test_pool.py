@@ -14,13 +14,14 @@ from dnsd.control.supervisor import WorkerPool
 from dnsd.core.names import from_text
 from dnsd.errors import StartError
 from dnsd.workers.messages import Counters
+from tests.support.servers import free_port
 from tests.transports.stand_ins import Client
 from tests.workers.conftest import StartPool
 from tests.workers.fleet import (
+    PATIENCE_SECONDS,
     answered_generation,
     ask,
     delta,
-    free_port,
     process_is_there,
     query,
     snapshot,
@@ -41,7 +42,7 @@ async def test_workers_answer_over_udp_and_tcp(start_pool: StartPool, address: A
 
 async def test_ipv6_is_served_beside_ipv4() -> None:
     """A pool listens on all of its addresses."""
-    listen = [("127.0.0.1", free_port()), ("::1", free_port("::1"))]
+    listen = [("127.0.0.1", free_port()), ("::1", free_port())]
     pool = WorkerPool(listen=listen, count=1)
     await pool.start(snapshot(7))
     try:
@@ -55,7 +56,7 @@ async def test_a_reload_replaces_zones(start_pool: StartPool, address: Address) 
     pool = await start_pool()
     pool.publish(replace(delta(2), zones=snapshot(2).zones))
     pool.publish(delta(3))
-    assert await pool.wait_applied(3, timeout_seconds=5)
+    assert await pool.wait_applied(3, timeout_seconds=PATIENCE_SECONDS)
     assert (await asyncio.to_thread(ask, address), pool.applied_generation, pool.applied_revision) == (3, 3, 3)
 
 
@@ -69,7 +70,7 @@ async def test_acknowledgements_are_told(start_pool: StartPool) -> None:
     )
     assert sorted(told) == [(0, 1, 1), (1, 1, 1)]
     pool.publish(delta(2))
-    assert await pool.wait_applied(2, timeout_seconds=5)
+    assert await pool.wait_applied(2, timeout_seconds=PATIENCE_SECONDS)
     assert sorted(told[2:]) == [(0, 2, 2), (1, 2, 2)]
     assert len(progress) == 4
 
@@ -127,5 +128,5 @@ async def test_signals_to_the_group_are_not_the_workers_business(start_pool: Sta
     pool = await start_pool(count=1)
     os.kill(pool.workers[0].pid, number)
     pool.publish(delta(2))
-    assert await pool.wait_applied(2, timeout_seconds=5)
+    assert await pool.wait_applied(2, timeout_seconds=PATIENCE_SECONDS)
     assert pool.restarts == 0

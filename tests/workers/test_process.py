@@ -23,7 +23,7 @@ from dnsd.workers.channel import Channel, Encoded, encode
 from dnsd.workers.messages import Applied, Counters, Failed, Load, Open, Ready
 from dnsd.workers.process import Worker
 from tests.transports.stand_ins import Client
-from tests.workers.fleet import APEX, answered_generation, ask, delta, query, snapshot, until
+from tests.workers.fleet import APEX, PATIENCE_SECONDS, answered_generation, ask, delta, query, snapshot, until
 
 Address = tuple[str, int]
 
@@ -46,7 +46,7 @@ class Lone:
         self.channel = await Channel.over(self.socket, on_message=self.heard.append, on_closed=lambda _: None)
 
     async def status(self) -> int:
-        return await asyncio.to_thread(self.process.wait, 10)
+        return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
 
     async def hears(self, message: object) -> None:
         await until(lambda: message in self.heard)
@@ -135,11 +135,21 @@ async def test_without_control_it_ends_unless_it_serves(lone: Lone) -> None:
 
 
 async def test_an_orphan_ends_after_its_time(lone: Lone, address: Address) -> None:
-    """It answers on for the time that it was given, and no longer."""
-    await lone.serve(address, orphan_seconds=2.0)
+    """For the time that it was given, and no longer."""
+    await lone.serve(address, orphan_seconds=0.2)
     lone.channel.close()
-    assert await asyncio.to_thread(ask, address) == 1
     assert await lone.status() == 0
+    assert socket_is_free(address)
+
+
+async def test_an_orphan_answers_on(lone: Lone, address: Address) -> None:
+    """While its time is not over."""
+    await lone.serve(address, orphan_seconds=600.0)
+    lone.channel.close()
+    assert lone.process.stderr is not None
+    assert b"the control process is gone" in await asyncio.to_thread(lone.process.stderr.readline)
+    assert await asyncio.to_thread(ask, address) == 1
+    assert lone.process.poll() is None
 
 
 @pytest.mark.parametrize("message", [encode(delta(2)), encode("what?"), Encoded(b"\0\0\0\4" + pickle.dumps(1)[:1] * 4)])

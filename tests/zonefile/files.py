@@ -8,7 +8,7 @@ from pathlib import Path
 from dnsd.core import names
 from dnsd.core.records import RRset, Zone
 from dnsd.errors import Problem
-from dnsd.zonefile.zone import ZoneFile, read_zone
+from dnsd.zonefile.zone import Request, ZoneFile, read_requested
 
 # Its last line is line 4; what a test adds begins in line 5.
 GOOD_START = """$TTL 300
@@ -28,7 +28,7 @@ def read(
         (folder / name).write_text(content)
     (folder / "zone").write_bytes(text if isinstance(text, bytes) else text.encode())
     other_names = frozenset(names.from_text(other) for other in others)
-    return read_zone(folder / "zone", origin="example.org.", other_names=other_names)
+    return read_requested(Request(path=folder / "zone", apex=names.from_text("example.org."), other_names=other_names))
 
 
 def read_good(folder: Path, added: str | bytes, *, includes: Mapping[str, str] | None = None) -> Zone:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dnsd.core import names
 from dnsd.zonefile.reader import MAX_INCLUDE_DEPTH
-from dnsd.zonefile.zone import read_zone
+from dnsd.zonefile.zone import Request, read_requested
 from tests.zonefile.files import ADDED, GOOD_START, brief, read
 
 Expected = list[tuple[int, str, str]]
@@ -95,7 +96,7 @@ def test_a_file_may_be_included_twice(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_one_problem(tmp_path: Path) -> None:
     """Of a file that is not there, nobody is told that it has no SOA."""
-    found = read_zone(tmp_path / "zone", origin="example.org.")
+    found = read_requested(Request(path=tmp_path / "zone", apex=names.from_text("example.org.")))
     assert brief(found.problems, tmp_path) == [("zone", 0, "example.org.", "unreadable")]
 
 

@@ -15,8 +15,9 @@ from dnsd.adapters.grpc.health import SERVICES, Health
 from dnsd.adapters.grpc.service import Control
 from dnsd.adapters.grpc.v1 import control_pb2_grpc
 from dnsd.adapters.grpc.watching import Watches
-from dnsd.config.settings import Endpoint, GrpcSettings
+from dnsd.config.settings import GrpcSettings
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 
 # Calls at once of the whole server, streams included; one more gets RESOURCE_EXHAUSTED. Unit: calls.
 MAX_CALLS = 512

@@ -46,18 +46,18 @@ class Health(health_pb2_grpc.HealthServicer):
             return NOT_SERVING
         return SERVING
 
-    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:  # noqa: N802 - as the definition has it
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         """Say how a service is now."""
         if request.service not in SERVICES:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service here")
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
-    async def List(self, _request: object, _context: Context) -> Any:  # noqa: N802
+    async def List(self, _request: object, _context: Context) -> Any:
         """Say how every service is now."""
         statuses = {name: health_pb2.HealthCheckResponse(status=self._status(name)) for name in SERVICES}
         return _MESSAGES.HealthListResponse(statuses=statuses)
 
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """Say how a service is, and again whenever that changes."""
         told: int | None = None
         while True:

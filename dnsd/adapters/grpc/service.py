@@ -54,16 +54,14 @@ class Control(control_pb2_grpc.ControlServicer):
 
     # --- drains -------------------------------------------------------------------------------------------------
 
-    async def Drain(self, message: control_pb2.DrainRequest, context: Context) -> control_pb2.DrainOutcome:  # noqa: N802 - as the definition has it
+    async def Drain(self, message: control_pb2.DrainRequest, context: Context) -> control_pb2.DrainOutcome:
         """Place a drain, or change its holder's."""
         actor = self._admit(context, Access.WRITE_NODE, node=message.node)
         request, order = placing(message)
         placed = ordering.place(self._plane, message.node, request, actor=actor, if_revision=order.if_revision)
         return await self._outcome(placed, order)
 
-    async def Undrain(  # noqa: N802
-        self, message: control_pb2.UndrainRequest, context: Context
-    ) -> control_pb2.DrainOutcome:
+    async def Undrain(self, message: control_pb2.UndrainRequest, context: Context) -> control_pb2.DrainOutcome:
         """Release a holder's drains of a node, or those of all holders."""
         actor = self._admit(context, Access.WRITE_NODE, node=message.node)
         request, order = releasing(message)
@@ -88,13 +86,13 @@ class Control(control_pb2_grpc.ControlServicer):
 
     # --- lists --------------------------------------------------------------------------------------------------
 
-    async def ListNodes(self, message: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:  # noqa: N802
+    async def ListNodes(self, message: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:
         """List the inventory with health and effective mode."""
         self._admit(context, Access.READ)
         answer = control_pb2.ListNodesResponse(revision=self._plane.revision)
         return _page(answer, answer.nodes, self._plane.nodes(), lambda node: (node.id,), message)
 
-    async def ListDrains(  # noqa: N802
+    async def ListDrains(
         self, message: control_pb2.ListDrainsRequest, context: Context
     ) -> control_pb2.ListDrainsResponse:
         """List the drains that are scheduled or active."""
@@ -102,13 +100,13 @@ class Control(control_pb2_grpc.ControlServicer):
         answer = control_pb2.ListDrainsResponse(revision=self._plane.revision)
         return _page(answer, answer.drains, self._plane.drains(), drain_key, message)
 
-    async def ListPools(self, message: control_pb2.ListPoolsRequest, context: Context) -> control_pb2.ListPoolsResponse:  # noqa: N802
+    async def ListPools(self, message: control_pb2.ListPoolsRequest, context: Context) -> control_pb2.ListPoolsResponse:
         """List pools with their members and what they answer now."""
         self._admit(context, Access.READ)
         answer = control_pb2.ListPoolsResponse(revision=self._plane.revision)
         return _page(answer, answer.pools, self._plane.pools(), lambda pool: (pool.owner,), message)
 
-    async def ListConsumers(  # noqa: N802
+    async def ListConsumers(
         self, message: control_pb2.ListConsumersRequest, context: Context
     ) -> control_pb2.ListConsumersResponse:
         """List who applies drain state, and how far each one is."""
@@ -119,12 +117,12 @@ class Control(control_pb2_grpc.ControlServicer):
 
     # --- status and events --------------------------------------------------------------------------------------
 
-    async def Status(self, message: control_pb2.StatusRequest, context: Context) -> control_pb2.NodeStatus:  # noqa: N802
+    async def Status(self, message: control_pb2.StatusRequest, context: Context) -> control_pb2.NodeStatus:
         """Say how far a node's drain has come, and whether it is safe to stop."""
         self._admit(context, Access.READ_NODE, node=message.node)
         return filled(control_pb2.NodeStatus(), self._plane.status(message.node))
 
-    async def Watch(self, message: control_pb2.WatchRequest, context: Context) -> None:  # noqa: N802
+    async def Watch(self, message: control_pb2.WatchRequest, context: Context) -> None:
         """Stream what happens."""
         self._admit(context, Access.READ)
         await self._watches.serve(context, after=resuming(message))

@@ -12,8 +12,9 @@ from dnsd.adapters.access import is_allowed
 from dnsd.adapters.context import AdapterContext, log
 from dnsd.adapters.groups import Groups
 from dnsd.adapters.haproxy.answering import MALFORMED, MAX_LINE, Answer, answer
-from dnsd.config.settings import AdapterSettings, Endpoint
+from dnsd.config.settings import AdapterSettings
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 from dnsd.oserrors import reason_of
 
 # From the connection to its end: HAProxy sends its line at once, and reads the answer at once. Unit: seconds.
@@ -98,7 +99,7 @@ class AgentConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or close it where the peer may not have it."""
-        self._transport = transport = cast(asyncio.Transport, transport)  # what a server over TCP gives
+        self._transport = transport = cast(asyncio.Transport, transport)  # a stream's loop gives no other
         context = self._adapter.context
         peer = transport.get_extra_info("peername")
         if peer is None:  # gone already

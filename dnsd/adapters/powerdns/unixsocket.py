@@ -80,7 +80,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)  # a stream's loop gives no other
         if len(self._others) >= MAX_CONNECTIONS:
             self._context.count("evicted")
             next(iter(self._others)).close()

@@ -19,9 +19,9 @@ import dns.name
 import dns.rcode
 import dns.tsig
 
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferKey
 from dnsd.errors import PeerError
+from dnsd.model.endpoint import Endpoint
 
 # What a datagram can hold. Unit: bytes.
 MAX_DATAGRAM = 65_535

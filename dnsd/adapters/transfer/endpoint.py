@@ -14,11 +14,11 @@ from dnsd.adapters.context import AdapterContext, log
 from dnsd.adapters.transfer.answering import MALFORMED, TransferResponder
 from dnsd.adapters.transfer.conversation import Conversation, Floor, Patience
 from dnsd.adapters.transfer.limits import FAILURE_LOG_SECONDS, MAX_QUERY_BYTES
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import TransferSettings
 from dnsd.core.via import Via
 from dnsd.core.zoneversion import ZoneVersions
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 from dnsd.transports.sockets import TCP_BACKLOG, open_tcp, open_udp, someone_listens
 from dnsd.transports.udp import UdpShell
 

@@ -124,13 +124,13 @@ class Signer:
             mac: the request's, for what begins a response.
             before: of the message before.
         """
-        signed: tuple[TsigData, _Digest | None] = dns.tsig.sign(  # type: ignore[no-untyped-call]
+        signed: tuple[TsigData, _Digest | None] = dns.tsig.sign(  # type: ignore[no-untyped-call]  # dnspython has no types here
             message, self._key, blank, at, mac, before, multi
         )
         return signed
 
     def _blank(self, *, error: int = 0, other: bytes = b"", fudge_seconds: int = FUDGE_SECONDS) -> TsigData:
-        return TsigData(  # type: ignore[no-untyped-call]
+        return TsigData(  # type: ignore[no-untyped-call]  # nor here
             RdataClass.ANY,
             RdataType.TSIG,
             self._key.algorithm,

@@ -112,7 +112,7 @@ class Dialler:
         service = self._address.service or ""
         # Each of them has its time, so that one that hangs does not hide the others.
         options = {**client_options(self._address.sentinel), "socket_timeout": connecting.DIAL_SECONDS}
-        sentinel = Sentinel(self._address.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        sentinel = Sentinel(self._address.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]  # redis-py has no types here
         try:
             async with asyncio.timeout(2 * connecting.DIAL_SECONDS * len(self._address.hosts)):
                 host, port = await sentinel.discover_master(service)

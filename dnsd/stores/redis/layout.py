@@ -185,8 +185,42 @@ def has_replaced(restorations: Iterable[Mapping[str, str]], revision: int, mark:
     return False
 
 
-def write_changes(changes: Iterable[Change], *, first: int) -> list[str]:
-    """Return what the commit script takes of changes: packets with revision, entity, key and value of each."""
+def write_commit(
+    *,
+    expected: tuple[int, str],
+    becomes: tuple[int, str],
+    at: float,
+    changes: Sequence[Change],
+    history: Iterable[HistoryEntry],
+    restores: tuple[int, str] | None,
+    changes_kept: int,
+) -> list[str]:
+    """Return what the commit script takes, behind the instant by which it must have come.
+
+    Args:
+        expected, becomes, restores: revisions, each with its mark; see `DrainStore.commit`.
+        changes_kept: entries that the change stream keeps.
+    """
+    packets = _packets_of_changes(changes, first=becomes[0] - len(changes) + 1)
+    return [
+        SCHEMA,
+        str(expected[0]),
+        expected[1],
+        str(becomes[0]),
+        format_instant(at),
+        becomes[1],
+        str(changes_kept),
+        str(HISTORY_KEPT),
+        *(("", "") if restores is None else (str(restores[0]), restores[1])),
+        str(RESTORATIONS_KEPT),
+        str(len(packets)),
+        *packets,
+        *_packets_of_history(history),
+    ]
+
+
+def _packets_of_changes(changes: Iterable[Change], *, first: int) -> list[str]:
+    """Return packets with revision, entity, key and value of each."""
     words: list[str] = []
     for revision, change in enumerate(changes, first):
         value = "" if change.value is None else dump(change.value.to_json())
@@ -194,8 +228,8 @@ def write_changes(changes: Iterable[Change], *, first: int) -> list[str]:
     return _packets(words, size=4 * PACKET)
 
 
-def write_history(history: Iterable[HistoryEntry]) -> list[str]:
-    """Return what the commit script takes of history: packets with id, node and text of each."""
+def _packets_of_history(history: Iterable[HistoryEntry]) -> list[str]:
+    """Return packets with id, node and text of each."""
     words: list[str] = []
     for number, entry in enumerate(history):
         words += [f"{entry.revision}-{number}", entry.node, dump(entry.to_json())]

@@ -17,7 +17,6 @@ from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreRe
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
-from dnsd.model.times import format_instant
 from dnsd.stores.base import CHANGES_KEPT, DEFAULT_HISTORY_PAGE, REPORTS_KEPT, Known
 from dnsd.stores.claims import SerialClaim
 from dnsd.stores.following import Bell, follow, says_more
@@ -151,26 +150,25 @@ class RedisStore:
             becomes = check_commit(
                 expected_revision=expected_revision, changes=changes, history=history, skip_to=skip_to
             )
-            packets = layout.write_changes(changes, first=becomes - len(changes) + 1)
-            return becomes, [
-                layout.SCHEMA,
-                str(expected_revision),
-                expected_mark,
-                str(becomes),
-                format_instant(at),
-                mark,
-                str(self._changes_kept),
-                str(layout.HISTORY_KEPT),
-                *(("", "") if restores is None else (str(restores[0]), restores[1])),
-                str(layout.RESTORATIONS_KEPT),
-                str(len(packets)),
-                *packets,
-                *layout.write_history(history),
-            ]
+            return becomes, layout.write_commit(
+                expected=(expected_revision, expected_mark),
+                becomes=(becomes, mark),
+                at=at,
+                changes=changes,
+                history=history,
+                restores=restores,
+                changes_kept=self._changes_kept,
+            )
 
         size = len(changes) + len(history)
         becomes, words = await _aside(prepared, size=size)
         answer = await self._to_its_end(self._run_commit(words, size=size))
+        await self._check_committed(answer, expected_revision=expected_revision)
+        self._changed.ring()
+        return becomes
+
+    async def _check_committed(self, answer: list[str], *, expected_revision: int) -> None:
+        """Raise what the commit script says where it has written nothing."""
         match answer:
             case ["late"]:
                 raise await self._link.dial_again("its clock was set, so that a write seemed to come late: try again")
@@ -181,8 +179,6 @@ class RedisStore:
                 raise StoreRefused(f"{self._label}: {layout.other_schema(found)}")
             case ["type", key, found]:
                 raise StoreRefused(f"{self._label}: {layout.other_type(key, found)}")
-        self._changed.ring()
-        return becomes
 
     async def _run_commit(self, words: Sequence[str], *, size: int) -> list[str]:
         """Run the commit script on its words, for so many changes and entries of history, and return its answer."""
@@ -376,13 +372,24 @@ class RedisStore:
 
     async def heartbeat(self, consumer: Consumer) -> bool:
         """Keep what a consumer says of itself, and tell those who wait for it; say whether it was known."""
-        said = ("HSET", self._keys.consumers, consumer.id, layout.write_consumer(consumer))
-        progress = ("XADD", self._keys.progress, "MAXLEN", "~", str(layout.PROGRESS_KEPT), "*")
-        fields = ("consumer", consumer.id, "applied", str(consumer.applied))
+        return await self._say((consumer,)) == 0
 
-        async def write(client: Redis) -> bool:
-            created, _ = await scripts.together(client, said, (*progress, *fields))
-            return int(created) == 0
+    async def heartbeats(self, consumers: Sequence[Consumer]) -> None:
+        """Keep what several consumers say of themselves, and tell those who wait for any of them."""
+        if consumers:
+            await self._say(consumers)
+
+    async def _say(self, consumers: Sequence[Consumer]) -> int:
+        """Write what consumers say; return how many of them were not known."""
+        fields = (text for each in consumers for text in (each.id, layout.write_consumer(each)))
+        said = ("HSET", self._keys.consumers, *fields)
+        last = consumers[-1]  # one is enough to wake whoever waits: they read all of them
+        progress = ("XADD", self._keys.progress, "MAXLEN", "~", str(layout.PROGRESS_KEPT), "*")
+        about = ("consumer", last.id, "applied", str(last.applied))
+
+        async def write(client: Redis) -> int:
+            created, _ = await scripts.together(client, said, (*progress, *about))
+            return int(created)
 
         return await self._to_its_end(self._link.run(write))
 

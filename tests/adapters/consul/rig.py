@@ -13,10 +13,12 @@ import aiohttp
 
 from dnsd.adapters.consul.adapter import ConsulAdapter
 from dnsd.adapters.context import AdapterContext
-from dnsd.config.settings import ConsulSettings, Endpoint
+from dnsd.config.settings import ConsulSettings
+from dnsd.model.endpoint import Endpoint
 from tests.adapters.running import running
-from tests.control.rig import Site, until
+from tests.control.rig import Site
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 
 @dataclass

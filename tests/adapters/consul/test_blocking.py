@@ -20,8 +20,9 @@ from dnsd.model.node import Monitor
 from dnsd.model.pool import Floor
 from tests.adapters.consul.rig import Client, consul
 from tests.adapters.running import counted_passes
-from tests.control.rig import ALICE, PATIENCE_SECONDS, Site, settings_of, site_of, until
+from tests.control.rig import ALICE, PATIENCE_SECONDS, Site, settings_of, site_of
 from tests.support.fleets import node, pool
+from tests.support.waiting import until
 
 FLEET = (
     node("a", "192.0.2.1", monitor=Monitor.AGENT),

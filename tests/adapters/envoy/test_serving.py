@@ -19,13 +19,15 @@ from dnsd.adapters.envoy import serving
 from dnsd.adapters.envoy.serving import PATH, EndpointDiscovery
 from dnsd.adapters.sending import PIECE_SIZE
 from dnsd.adapters.shell import MAX_BODY_SIZE
-from dnsd.config.settings import Endpoint, EnvoySettings
+from dnsd.config.settings import EnvoySettings
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import Node
 from tests.adapters.envoy.reading import parsed, request_of
 from tests.adapters.running import running as kept_running
-from tests.control.rig import Site, site_of, until
+from tests.control.rig import Site, site_of
 from tests.support.fleets import node
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 
 class Running:
@@ -195,7 +197,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         yield b'{"resource'
         await asyncio.Event().wait()
 
-    async with discovery(body_seconds=0.2) as running:
+    async with discovery(body_seconds=1.0) as running:
         slow = asyncio.create_task(running.post(stuck()))
         assert (await running.post(request_of("edge")))[0] == 200
         status, text = await slow

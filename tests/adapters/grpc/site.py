@@ -16,9 +16,11 @@ from dnsd.adapters.grpc import adapter
 from dnsd.adapters.grpc.v1 import control_pb2_grpc
 from dnsd.adapters.grpc.watching import Watches
 from dnsd.config.adapters import LOOPBACK
-from dnsd.config.settings import Certificate, Endpoint, GrpcSettings, Token
+from dnsd.config.settings import Certificate, GrpcSettings, Token
+from dnsd.model.endpoint import Endpoint
 from tests.admin.fakebackend import FakeBackend
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 # How long whatever is waited for may take on a busy machine. Unit: seconds.
 PATIENCE_SECONDS = 20.0
@@ -105,10 +107,3 @@ async def stopped(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-async def until(condition: Any) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - a condition is all that a test has to wait on
-            await asyncio.sleep(0.005)

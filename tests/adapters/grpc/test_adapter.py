@@ -18,12 +18,14 @@ from dnsd.adapters.grpc.frame import address_of
 from dnsd.adapters.grpc.problems import code_of, cut
 from dnsd.adapters.grpc.v1 import control_pb2 as pb
 from dnsd.adapters.grpc.v1 import control_pb2_grpc
-from dnsd.config.settings import Certificate, Endpoint, GrpcSettings
+from dnsd.config.settings import Certificate, GrpcSettings
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StartError
+from dnsd.model.endpoint import Endpoint
 from tests.adapters.grpc.reading import Failure
-from tests.adapters.grpc.site import PATIENCE_SECONDS, FakePlane, GrpcSite, grpc_site, stopped, until
+from tests.adapters.grpc.site import PATIENCE_SECONDS, FakePlane, GrpcSite, grpc_site, stopped
 from tests.admin.site import TOKENS, Site
 from tests.support.certificates import make_pair
+from tests.support.waiting import until
 
 # What the type checker is told of them leaves out those of `List`.
 MESSAGES: Any = health_pb2

@@ -13,8 +13,9 @@ from dnsd.adapters.grpc import frame
 from dnsd.adapters.grpc.v1 import control_pb2 as pb
 from dnsd.api.schemas import Event
 from tests.adapters.grpc.reading import Failure, plain
-from tests.adapters.grpc.site import FakePlane, GrpcSite, grpc_site, stopped, until
+from tests.adapters.grpc.site import PATIENCE_SECONDS, FakePlane, GrpcSite, grpc_site, stopped
 from tests.admin.fakebackend import FOLLOWER_BACKLOG, NOW
+from tests.support.waiting import until
 
 # More than one connection holds on its way. Unit: characters.
 LARGE = 60_000
@@ -44,19 +45,23 @@ async def _failure_of(call: Any) -> tuple[int, Failure]:
 async def test_a_watcher_that_takes_nothing_in_for_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for a watcher that does not read is bounded; its call ends, also where it never reads that."""
     monkeypatch.setattr(frame, "ABORT_TIMEOUT_SECONDS", 0.2)
-    async with grpc_site(send_timeout_seconds=0.2) as site:
-        slow = await _watch(site)
+    async with grpc_site() as site:
+        slow = aiter(await _watch(site))
+        site.plane.emit(_event())
+        assert (await anext(slow)).type == "test"
+        site.watches._send_timeout_seconds = 0.2
         while len(site.watches):
             site.plane.emit(_event(text="x" * LARGE))
             await asyncio.sleep(0.001)
         await until(lambda: site.counted("ended") == 1)
         assert not site.plane.followers
+        site.watches._send_timeout_seconds = PATIENCE_SECONDS
         other = await _watch(site)  # one that reads is not held up
         site.plane.emit(_event())
         assert (await other.read()).type == "test"
         count, failure = await _failure_of(slow)
         assert (failure.code, failure.problem["id"], failure.retry_seconds) == ("UNAVAILABLE", "watch-ended", 1)
-        assert 0 < count < FOLLOWER_BACKLOG
+        assert count < FOLLOWER_BACKLOG
 
 
 async def test_a_watcher_that_falls_too_far_behind_is_ended() -> None:

@@ -24,11 +24,14 @@ from dnsd.adapters.grpc.v1 import control_pb2_grpc
 from tests.adapters.grpc.reading import Failure, plain
 from tests.support.servers import PATIENCE_SECONDS, Server, free_port, wait_until
 
-SECRETS = {"vera": "see-all", "olga": "do-all", "edge-agent": "own-node", "otto": "do-too"}
+SECRETS = {"vera": "see-all", "olga": "do-all", "edge-agent": "own-node", "otto": "do-too", "rita": "any-router"}
 
 
 def _tokens() -> str:
-    scopes = {"vera": "viewer", "olga": "operator", "otto": "operator", "edge-agent": 'agent"\nnode = "edge-1'}
+    scopes = {
+        "vera": "viewer", "olga": "operator", "otto": "operator", "edge-agent": 'agent"\nnode = "edge-1',
+        "rita": "router",
+    }  # fmt: skip
     return "\n".join(
         f'[[admin.token]]\nname = "{name}"\nscope = "{scopes[name]}"\nsha256 = "{sha256(secret.encode()).hexdigest()}"'
         for name, secret in SECRETS.items()
@@ -153,7 +156,6 @@ def release_fault(name: str, *, query: str = "", node: str = "edge-1", **more: A
     return Fault(name, "Undrain", message, ("DELETE", f"/v1/nodes/{node}/drain{query}"), **more)
 
 
-ELEVEN_YEARS = 11 * 365 * 86400
 LONG_AGO = Timestamp(seconds=86_400)
 FAULTS = (
     place_fault("place at an unknown node", node="edge-9", code="NOT_FOUND"),
@@ -180,6 +182,7 @@ FAULTS = (
     place_fault("no token", caller="", code="UNAUTHENTICATED"),
     place_fault("an unknown token", caller="guess", code="UNAUTHENTICATED"),
     place_fault("a viewer drains", caller="vera", code="PERMISSION_DENIED"),
+    place_fault("a router drains", caller="rita", code="PERMISSION_DENIED"),
     place_fault("an agent drains another", node="edge-2", caller="edge-agent", code="PERMISSION_DENIED"),
     place_fault("an agent as another", body={"holder": "ops"}, caller="edge-agent", code="PERMISSION_DENIED"),
     place_fault("an agent forces", body={"force": True}, caller="edge-agent", code="PERMISSION_DENIED"),
@@ -201,6 +204,7 @@ FAULTS = (
         code="PERMISSION_DENIED",
     ),
     release_fault("a viewer releases", caller="vera", code="PERMISSION_DENIED"),
+    release_fault("a router releases", caller="rita", code="PERMISSION_DENIED"),
     Fault("an empty page", "ListNodes", pb.ListNodesRequest(limit=0), ("GET", "/v1/nodes?limit=0")),
     Fault("a huge page", "ListPools", pb.ListPoolsRequest(limit=1001), ("GET", "/v1/pools?limit=1001")),
     Fault("a false cursor", "ListDrains", pb.ListDrainsRequest(cursor="?"), ("GET", "/v1/drains?cursor=%3F")),
@@ -334,7 +338,7 @@ def test_a_drain_from_its_order_to_its_release(world: World) -> None:
         ("ListPools", pb.ListPoolsRequest(), "/v1/pools"),
         ("ListConsumers", pb.ListConsumersRequest(), "/v1/consumers"),
     ):
-        listed, told = plain(world.call(call, message, caller="vera")), world.http("GET", path, caller="vera")
+        listed, told = plain(world.call(call, message, caller="rita")), world.http("GET", path, caller="vera")
         assert _without_moments(listed[call.removeprefix("List").lower()]) == _without_moments(told["items"]), call
         assert listed["next"] is None
         assert listed.get("revision", placed["revision"]) == placed["revision"]

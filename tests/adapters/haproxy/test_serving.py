@@ -15,13 +15,15 @@ from dnsd.adapters import groups
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.haproxy.answering import MAX_LINE
 from dnsd.adapters.haproxy.serving import AgentCheck
-from dnsd.config.settings import AdapterSettings, Endpoint
+from dnsd.config.settings import AdapterSettings
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import Monitor, Node
 from tests.adapters.running import running
-from tests.control.rig import site_of, until
+from tests.control.rig import site_of
 from tests.support.fleets import node
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 UP = b"ready up 100%\n"
 

@@ -20,11 +20,13 @@ from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.powerdns import socketfile, unixsocket
 from dnsd.adapters.powerdns.adapter import PowerDnsAdapter
 from dnsd.adapters.powerdns.methods import Backend
-from dnsd.config.settings import Endpoint, PowerDnsSettings
+from dnsd.config.settings import PowerDnsSettings
 from dnsd.core.names import from_text
 from dnsd.errors import StartError
-from tests.control.rig import Site, site_of, until
+from dnsd.model.endpoint import Endpoint
+from tests.control.rig import Site, site_of
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 LOOKUP = b'{"method":"lookup","parameters":{"qname":"%s.example.org.","qtype":"A"}}\n'
 INITIALIZE = b'{"method":"initialize","parameters":{"path":"x"}}\n'

@@ -19,7 +19,8 @@ from dnsd.adapters.members import RoleMember
 from dnsd.adapters.prometheus import adapter as adapter_module
 from dnsd.adapters.prometheus.adapter import PrometheusAdapter
 from dnsd.adapters.prometheus.targets import TargetGroup, target_group
-from dnsd.config.settings import Endpoint, PrometheusSettings
+from dnsd.config.settings import PrometheusSettings
+from dnsd.model.endpoint import Endpoint
 from dnsd.model.node import Monitor
 from tests.adapters.running import running
 from tests.control.rig import Site, site_of

@@ -21,17 +21,16 @@ from dnsd.adapters.transfer import asking, courier
 from dnsd.adapters.transfer.asking import Correspondent, correspondent_of
 from dnsd.adapters.transfer.courier import Courier
 from dnsd.adapters.transfer.slots import MAX_UNDER_WAY, MOST_PER_SECOND, Slots
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferKey
 from dnsd.control.farservers import FarServers, ZoneWithdrawal
 from dnsd.control.publisher import Publisher
 from dnsd.control.rivalry import Rivalry
+from dnsd.model.endpoint import Endpoint
 from tests.adapters.transfer.world import (
     APEX,
     FIRST_SERIAL,
     ZONE,
     Versions,
-    eventually,
     framed,
     key,
     keyring_of,
@@ -40,6 +39,7 @@ from tests.adapters.transfer.world import (
     soa,
 )
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 # How long a secondary that does not answer is waited for, and one that does: this never runs out.
 SILENT_WAITS = (0.05, 0.05, 0.05)
@@ -118,7 +118,7 @@ class World:
 
     async def until_blocked(self, why: str) -> None:
         """Wait until what is known of the secondary is that it is silent, and why."""
-        await eventually(lambda: why in str(self.far.standing([ZoneWithdrawal(APEX, 0, 0)]).blockers))
+        await until(lambda: why in str(self.far.standing([ZoneWithdrawal(APEX, 0, 0)]).blockers))
 
     def states(self) -> dict[str, int]:
         return {state: count for (_, state), count in self.far.states().items() if count}
@@ -198,10 +198,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_notify_is_as_the_rfc_has_it() -> None:
     """One of the start, and one for each version: opcode, AA, the SOA asked for and along, signed, from our address."""
     async with going_to(acknowledging, signs=KEY) as world:
-        await eventually(lambda: world.states() == {"level": 1})
+        await until(lambda: world.states() == {"level": 1})
         world.versions.change()
         world.courier.changed()
-        await eventually(lambda: len(world.fake.notified()) == 2)
+        await until(lambda: len(world.fake.notified()) == 2)
         assert world.fake.notified() == [FIRST_SERIAL, FIRST_SERIAL + 1]
         for each in world.fake.heard:
             assert each.had_tsig
@@ -209,7 +209,7 @@ async def test_a_notify_is_as_the_rfc_has_it() -> None:
             expected = dns.flags.AA if each.opcode() == dns.opcode.NOTIFY else 0
             assert dns.flags.Flag(each.flags & 0x87F0) == expected
         assert world.fake.sources == {"127.0.0.2"}
-        await eventually(lambda: world.notifies() == {"ok": 2})
+        await until(lambda: world.notifies() == {"ok": 2})
         assert world.states() == {"behind": 1}
 
 
@@ -217,19 +217,21 @@ async def test_a_notify_is_as_the_rfc_has_it() -> None:
 async def test_a_notify_without_an_answer_is_repeated_until_a_bound() -> None:
     """So often, and not again before there is something new to tell."""
     async with going_to(lambda query, over_tcp: []) as world:
-        await eventually(lambda: world.notifies() == {"timeout": len(SILENT_WAITS)})
-        await eventually(lambda: world.states() == {"silent": 1})
+        await until(lambda: world.notifies() == {"timeout": len(SILENT_WAITS)})
+        await until(lambda: world.states() == {"silent": 1})
         asked = len(world.fake.heard)
-        await eventually(lambda: len(world.fake.heard) > asked + 2)
+        await until(lambda: len(world.fake.heard) > asked + 2)
         assert world.fake.notified() == [FIRST_SERIAL] * len(SILENT_WAITS)
         world.versions.change()
         world.courier.changed()
-        await eventually(lambda: world.notifies() == {"timeout": 2 * len(SILENT_WAITS)})
+        await until(lambda: world.notifies() == {"timeout": 2 * len(SILENT_WAITS)})
         assert world.fake.notified()[len(SILENT_WAITS) :] == [FIRST_SERIAL + 1] * len(SILENT_WAITS)
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_one_that_comes_back_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_that_comes_back_is_told_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not only by the refresh of the SOA: as soon as it answers a question, and is behind; the log says it is back."""
     caplog.set_level(logging.INFO, "dnsd.adapters")
     silent = True
@@ -242,9 +244,11 @@ async def test_one_that_comes_back_is_told_again(caplog: pytest.LogCaptureFixtur
         return [soa_answer(query, FIRST_SERIAL - 1).to_wire()]
 
     async with going_to(reply) as world:
-        await eventually(lambda: world.notifies() == {"timeout": len(SILENT_WAITS)})
+        await until(lambda: world.notifies() == {"timeout": len(SILENT_WAITS)})
+        for waits in ("NOTIFY_WAITS", "ASK_WAITS"):
+            monkeypatch.setattr(courier, waits, ANSWERED_WAITS)
         silent = False
-        await eventually(lambda: world.notifies().get("ok") and world.states() == {"behind": 1})
+        await until(lambda: world.notifies().get("ok") and world.states() == {"behind": 1})
     said = [record for record in caplog.records if "again" in record.message]
     assert [(each.levelname, each.message) for each in said] == [
         ("INFO", f"transfer: secondary s1, its serial is known again: example.org.: it has {FIRST_SERIAL - 1}")
@@ -260,10 +264,10 @@ async def test_a_refusal_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
         return [answer.to_wire()]
 
     async with going_to(reply) as world:
-        await eventually(lambda: world.notifies() == {"refused": 1})
+        await until(lambda: world.notifies() == {"refused": 1})
         world.courier.changed()
-        await eventually(lambda: world.notifies() == {"refused": 2})
-        await eventually(lambda: world.states() == {"silent": 1})
+        await until(lambda: world.notifies() == {"refused": 2})
+        await until(lambda: world.states() == {"silent": 1})
     lines = [record.message for record in caplog.records if "NOTIFY" in record.message]
     assert lines == ["transfer: secondary s1, NOTIFY: example.org.: it answers NOTAUTH"]
 
@@ -285,14 +289,14 @@ def forged(query: dns.message.Message) -> list[bytes]:
 async def test_what_is_no_answer_is_passed_over() -> None:
     """Whatever comes before it, the answer counts."""
     async with going_to(lambda query, over_tcp: [*forged(query), *acknowledging(query, over_tcp)]) as world:
-        await eventually(lambda: world.states() == {"level": 1} and world.notifies() == {"ok": 1})
+        await until(lambda: world.states() == {"level": 1} and world.notifies() == {"ok": 1})
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_what_is_no_answer_is_told_where_none_comes() -> None:
     """The last reason why it was none."""
     async with going_to(lambda query, over_tcp: forged(query)) as world:
-        await eventually(lambda: world.states() == {"silent": 1} and world.was_in_vain(why="bad"))
+        await until(lambda: world.states() == {"silent": 1} and world.was_in_vain(why="bad"))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -328,7 +332,7 @@ async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
         return [answer.to_wire()]
 
     async with going_to(reply, signs=KEY) as world:
-        await eventually(lambda: world.states() == {"level": 1} and world.notifies() == {"ok": 1})
+        await until(lambda: world.states() == {"level": 1} and world.notifies() == {"ok": 1})
 
 
 @pytest.mark.usefixtures("impatient")
@@ -341,7 +345,7 @@ async def test_tcp_that_ends_without_an_answer_is_none() -> None:
         return [] if over_tcp else [answer.to_wire()]
 
     async with going_to(reply) as world:
-        await eventually(lambda: world.states() == {"silent": 1} and world.was_in_vain(why="bad"))
+        await until(lambda: world.states() == {"silent": 1} and world.was_in_vain(why="bad"))
 
 
 @pytest.mark.parametrize(

@@ -26,20 +26,19 @@ from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.transfer.conversation import Patience
 from dnsd.adapters.transfer.endpoint import TransferEndpoint
 from dnsd.adapters.transfer.limits import MAX_CONNECTIONS_PER_CLIENT, MAX_QUERY_BYTES, MAX_TRANSFERS
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import TransferKey
 from dnsd.control.plane import ControlPlane
 from dnsd.core.constants import TXT
 from dnsd.core.names import from_text
 from dnsd.core.zoneversion import ZoneRecord, ZoneVersion
 from dnsd.errors import StartError
+from dnsd.model.endpoint import Endpoint
 from tests.adapters.transfer.world import (
     FIRST_SERIAL,
     ZONE,
     Served,
     Versions,
     contents,
-    eventually,
     expected,
     framed,
     ixfr_query,
@@ -54,6 +53,7 @@ from tests.adapters.transfer.world import (
     settings,
 )
 from tests.support.servers import PATIENCE_SECONDS, free_port
+from tests.support.waiting import until
 
 EDGE = record("edge.example.org. 60 A 192.0.2.11")
 AXFR = dns.message.make_query("example.org.", "AXFR").to_wire()
@@ -135,7 +135,7 @@ async def test_a_secondary_gets_the_zone_and_then_what_changes(host: str) -> Non
             versions.change(removed=[EDGE] if udp is False else [], added=[EDGE] if udp else [])
             await bring(zone, served, of, udp=udp)
             assert (serial_of(zone), contents(zone)) == (versions.serial, expected(versions.held()))
-        await eventually(lambda: served.count("ixfr") == 2)
+        await until(lambda: served.count("ixfr") == 2)
         assert (served.count("axfr"), served.count("soa")) == (1, 1)
         with pytest.raises(dns.xfr.TransferError):
             await bring(zone, served, None)
@@ -191,14 +191,14 @@ async def test_a_transfer_keeps_its_version_while_others_are_made() -> None:
                     message = await read_framed(reader)
             assert (serial_of(old), contents(old)) == (FIRST_SERIAL, expected(held))
             writer.close()
-        await eventually(lambda: served.count("axfr") == 3)
+        await until(lambda: served.count("axfr") == 3)
 
 
 async def test_a_client_that_does_not_read_is_cut_and_its_version_let_go() -> None:
     """After a while its connection is closed; of the zone that it was to get, nothing is held any more."""
     versions = endless()
     async with serving(versions, secondary(), patience=Patience(stall_seconds=0.05)) as served, deaf(served):
-        await eventually(lambda: served.count("cut") == 1)
+        await until(lambda: served.count("cut") == 1)
         zone = weakref.ref(cast(Endless, versions.held))
         versions.held = records(ZONE).__iter__
         assert zone() is None  # nor does it wait for the garbage collector
@@ -228,7 +228,7 @@ async def test_a_transfer_takes_no_longer_than_it_may() -> None:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while await reader.read(65_536):
                     pass
-        await eventually(lambda: served.count("cut") == 1)
+        await until(lambda: served.count("cut") == 1)
         writer.close()
 
 
@@ -243,7 +243,7 @@ async def test_a_client_that_dies_in_the_middle_harms_nobody(reset: bool) -> Non
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
-        await eventually(lambda: served.count("cut") == 1)
+        await until(lambda: served.count("cut") == 1)
         assert await serial_now(served) == FIRST_SERIAL
 
 
@@ -256,13 +256,13 @@ async def test_over_the_limit_of_transfers_one_waits_and_is_put_off() -> None:
     ) as served:
         async with deaf(served, MAX_TRANSFERS):
             zone = cast(Endless, versions.held)
-            await eventually(lambda: zone.readers == MAX_TRANSFERS)
+            await until(lambda: zone.readers == MAX_TRANSFERS)
             with pytest.raises(dns.xfr.TransferError, match="SERVFAIL"):
                 await bring(new_zone(), served, of)
-            await eventually(lambda: served.count("busy") == 1)
+            await until(lambda: served.count("busy") == 1)
             assert await serial_now(served) == FIRST_SERIAL
         versions.held = records(ZONE).__iter__
-        await eventually(lambda: served.count("cut") == MAX_TRANSFERS)
+        await until(lambda: served.count("cut") == MAX_TRANSFERS)
         await bring(new_zone(), served, of)
 
 
@@ -279,7 +279,7 @@ async def test_rubbish_ends_a_connection_and_not_the_listener() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for packet in (b"", b"x", response, b"\0" * 12, AXFR[:-1], AXFR * 30):
                 sock.sendto(packet, served.endpoint)
-            await eventually(lambda: served.count("malformed") >= 4 + 5)
+            await until(lambda: served.count("malformed") >= 4 + 5)
         assert await serial_now(served) == FIRST_SERIAL
 
 
@@ -306,7 +306,7 @@ async def test_a_client_with_too_many_connections_loses_its_idle_ones() -> None:
     versions = endless()
     zone = cast(Endless, versions.held)
     async with serving(versions, secondary()) as served, deaf(served):
-        await eventually(lambda: zone.readers == 1)
+        await until(lambda: zone.readers == 1)
         idle = [await served.connect() for _ in range(MAX_CONNECTIONS_PER_CLIENT)]
         await ended(idle[0][0])
         reader, writer = idle[-1]
@@ -344,7 +344,7 @@ async def test_a_record_that_fits_nowhere_ends_the_transfer(caplog: pytest.LogCa
     async with serving(Versions([EDGE, giant]), secondary(signs=key())) as served:
         with pytest.raises((EOFError, OSError)):
             await bring(new_zone(), served, key())
-        await eventually(lambda: served.count("failed") == 1)
+        await until(lambda: served.count("failed") == 1)
         assert "RecordTooLargeError" in caplog.text
 
 
@@ -399,5 +399,5 @@ async def test_the_end_leaves_nothing_open() -> None:
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         udp.bind(served.endpoint)
         tcp.bind(served.endpoint)
-    await eventually(lambda: len(asyncio.all_tasks()) == before)
+    await until(lambda: len(asyncio.all_tasks()) == before)
     gc.collect()  # a transport that nobody closed would warn

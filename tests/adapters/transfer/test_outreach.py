@@ -11,15 +11,16 @@ import pytest
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.transfer import outreach
 from dnsd.adapters.transfer.outreach import Outreach
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary
 from dnsd.control.farservers import FarServers, ZoneWithdrawal
 from dnsd.control.plane import ControlPlane
 from dnsd.control.publisher import Publisher
 from dnsd.control.rivalry import Rivalry
 from dnsd.core.names import from_text
-from tests.adapters.transfer.world import APEX, FIRST_SERIAL, ZONE, Versions, eventually, records, settings
+from dnsd.model.endpoint import Endpoint
+from tests.adapters.transfer.world import APEX, FIRST_SERIAL, ZONE, Versions, records, settings
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 OTHER = from_text("example.net.")
 
@@ -73,16 +74,16 @@ async def test_there_is_a_courier_for_each_zone_at_each_secondary_that_may_have_
         assert current is not None
         assert current.serial == FIRST_SERIAL
         running.made(current)
-        await eventually(lambda: far.notifies["all", "unreachable"])
+        await until(lambda: far.notifies["all", "unreachable"])
         assert {name for name, _ in far.notifies} == {"all"}
         assert [name for name, _ in running._couriers] == ["all"]
-        await eventually(lambda: "Connection refused" in str(far.standing([ZoneWithdrawal(APEX, 0, 0)]).blockers))
+        await until(lambda: "Connection refused" in str(far.standing([ZoneWithdrawal(APEX, 0, 0)]).blockers))
         assert far.notifies == {("all", "unreachable"): 1}  # RFC 1996 §3.6: nobody is there to tell again
         plane.settings.zones[OTHER] = None  # of which no version has been made yet
         plane.settings.zones.pop(APEX)
-        await eventually(lambda: not running._couriers)
+        await until(lambda: not running._couriers)
         versions.apex = OTHER
-        await eventually(lambda: sorted(name for name, _ in running._couriers) == ["all", "other"])
+        await until(lambda: sorted(name for name, _ in running._couriers) == ["all", "other"])
         assert not task.done()
     finally:
         task.cancel()

@@ -22,13 +22,14 @@ import dns.zone
 from dnsd.adapters.context import AdapterContext
 from dnsd.adapters.transfer.conversation import Patience
 from dnsd.adapters.transfer.endpoint import TransferEndpoint
-from dnsd.config.settings import Endpoint
 from dnsd.config.transfer import Secondary, TransferKey, TransferSettings
 from dnsd.control.plane import ControlPlane
 from dnsd.core.constants import SOA
 from dnsd.core.names import from_text
 from dnsd.core.zoneversion import ZoneDiff, ZoneRecord, ZoneVersion
+from dnsd.model.endpoint import Endpoint
 from tests.support.servers import PATIENCE_SECONDS, free_port
+from tests.support.waiting import until
 
 APEX = from_text("example.org.")
 FIRST_SERIAL = 2026010101
@@ -238,20 +239,13 @@ async def serving(
     context = AdapterContext(cast(ControlPlane, None), "transfer", given)
     running = asyncio.create_task(TransferEndpoint(context, versions, patience=patience).run())
     try:
-        await eventually(lambda: context.up or running.done())
+        await until(lambda: context.up or running.done())
         if running.done():
             running.result()
         yield Served(endpoint, context.counts)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.005)
 
 
 def framed(message: bytes) -> bytes:

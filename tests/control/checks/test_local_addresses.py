@@ -9,9 +9,10 @@ import pytest
 
 from dnsd.control.checks.assignment import is_local
 from dnsd.model.node import Monitor
-from tests.control.checks.test_checking import CHECK, CHECKED, REFUSED, FakeProber, all_are, checked_site, healths
-from tests.control.rig import Site, settings_of, until
+from tests.control.checks.rig import CHECK, CHECKED, REFUSED, FakeProber, all_are, checked_site, healths
+from tests.control.rig import Site, settings_of
 from tests.support.fleets import node, pool
+from tests.support.waiting import until
 
 LOCAL = (
     "127.0.0.1",
@@ -26,11 +27,6 @@ LOCAL = (
     "::ffff:169.254.169.254",
 )
 OTHERS = ("192.0.2.1", "10.0.0.1", "128.0.0.1", "169.253.0.1", "2001:db8::1", "fec0::1", "fd00::1", "::ffff:192.0.2.1")
-
-
-@pytest.fixture
-def network() -> FakeProber:
-    return FakeProber()
 
 
 def reason(site: Site, name: str) -> str:

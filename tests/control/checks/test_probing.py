@@ -17,6 +17,7 @@ from aiohttp import web
 from dnsd.control.checks.probing import MAX_BODY_SIZE, Outcome, Prober
 from dnsd.model.check import CheckType, Probe, Target
 from tests.support.certificates import NAME, make_pair
+from tests.support.servers import free_port
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Talker = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -88,11 +89,6 @@ async def fine(request: web.BaseRequest) -> web.Response:
     return web.Response(text="all is fine")
 
 
-async def closed_port() -> int:
-    async with talking(_say_nothing) as port:
-        return port
-
-
 async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
 
@@ -122,7 +118,7 @@ async def test_ipv6_is_tried_like_ipv4() -> None:
 @pytest.mark.parametrize("type_", [CheckType.TCP, CheckType.HTTP, CheckType.HTTPS])
 async def test_a_closed_port_is_refused(type_: CheckType) -> None:
     """Of whatever type the check is."""
-    assert await tried(target(await closed_port(), type_)) == Outcome("refused", "refused")
+    assert await tried(target(free_port(), type_)) == Outcome("refused", "refused")
 
 
 @pytest.mark.parametrize("type_", [CheckType.HTTP, CheckType.HTTPS])

@@ -8,7 +8,7 @@ from dnsd.control.checks import checking
 from dnsd.control.checks.slots import MAX_PER_NODE, Slots
 from dnsd.model.check import Target
 from dnsd.model.node import Monitor
-from tests.control.checks.test_checking import (
+from tests.control.checks.rig import (
     CHECK,
     CHECKED,
     PROBE,
@@ -18,13 +18,8 @@ from tests.control.checks.test_checking import (
     healths,
     reload,
 )
-from tests.control.rig import until
 from tests.support.fleets import node
-
-
-@pytest.fixture
-def network() -> FakeProber:
-    return FakeProber()
+from tests.support.waiting import until
 
 
 def target(number: int) -> Target:
