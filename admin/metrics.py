@@ -40,6 +40,7 @@ class MetricsSample:
         dropped: packets that got no answer, such as responses; those over a limit are among the events.
         failures: queries that met a fault of ours.
         send_errors: answers over UDP that the kernel refused.
+        receive_errors: reads of packets over UDP that failed.
         tcp_open: TCP connections that are open now.
         answer_generation: of the snapshot that every worker serves.
         store_revision, applied_revision: what the store holds, and what all live workers have applied.
@@ -72,6 +73,7 @@ class MetricsSample:
     dropped: int = 0
     failures: int = 0
     send_errors: int = 0
+    receive_errors: int = 0
     tcp_open: int = 0
     answer_generation: int
     store_revision: int
@@ -178,6 +180,7 @@ def _events(sample: MetricsSample) -> Iterator[Metric]:
         ("dnsd_packets_dropped", "Packets that got no answer, such as responses.", sample.dropped),
         ("dnsd_failures", "Queries that met a fault of ours and got SERVFAIL.", sample.failures),
         ("dnsd_send_errors", "Answers over UDP that the kernel refused.", sample.send_errors),
+        ("dnsd_receive_errors", "Reads of packets over UDP that failed.", sample.receive_errors),
     ):
         yield _counter(name, text, (), {(): count}.items())
     yield _gauge("dnsd_tcp_connections_open", "TCP connections that are open.", sample.tcp_open)

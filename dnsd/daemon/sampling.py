@@ -30,6 +30,7 @@ def sample(plane: ControlPlane, *, reloads: Mapping[str, int], adapters: Adapter
         dropped=counters.dropped,
         failures=counters.failures,
         send_errors=counters.send_errors,
+        receive_errors=counters.receive_errors,
         tcp_open=counters.tcp_open,
         answer_generation=plane.workers.applied_generation,
         store_revision=fleet.revision,

@@ -87,6 +87,7 @@ class Listeners:
             dropped=self._engine.dropped,
             failures=self._engine.failures + tcp.failures,
             send_errors=sum(shell.counts.send_errors for shell in self._udp),
+            receive_errors=sum(shell.counts.receive_errors for shell in self._udp),
             tcp_open=self._tcp.open_connections,
             tcp_accepted=tcp.accepted,
             tcp_refused=tcp.refused,

@@ -145,6 +145,7 @@ class Counters:
         dropped: packets that got no answer, such as responses.
         failures: queries that met a fault of ours and got SERVFAIL, and connections that one ended.
         send_errors: UDP answers that the kernel refused.
+        receive_errors: reads of UDP packets that failed.
         tcp_open: TCP connections open now.
         tcp_accepted, tcp_refused, tcp_evicted, tcp_timed_out: see `TcpCounts`.
         events: what else happened, by kind and by which of its outcomes: (`cookies`, `valid`).
@@ -155,6 +156,7 @@ class Counters:
     dropped: int = 0
     failures: int = 0
     send_errors: int = 0
+    receive_errors: int = 0
     tcp_open: int = 0
     tcp_accepted: int = 0
     tcp_refused: int = 0
@@ -169,6 +171,7 @@ class Counters:
             dropped=self.dropped + other.dropped,
             failures=self.failures + other.failures,
             send_errors=self.send_errors + other.send_errors,
+            receive_errors=self.receive_errors + other.receive_errors,
             tcp_open=self.tcp_open + other.tcp_open,
             tcp_accepted=self.tcp_accepted + other.tcp_accepted,
             tcp_refused=self.tcp_refused + other.tcp_refused,

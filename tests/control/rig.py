@@ -96,6 +96,7 @@ class FakeWorkers:
             dropped=1,
             failures=2,
             send_errors=3,
+            receive_errors=4,
             tcp_open=5,
             tcp_accepted=9,
             tcp_refused=8,

@@ -52,7 +52,8 @@ async def test_every_value_is_that_of_the_present_state() -> None:
         ("tcp", "evicted"): 7,
         ("tcp", "timed_out"): 6,
     }
-    assert (found.dropped, found.failures, found.send_errors, found.tcp_open) == (1, 2, 3, 5)
+    assert (found.dropped, found.failures, found.send_errors, found.receive_errors) == (1, 2, 3, 4)
+    assert found.tcp_open == 5
     assert (found.store_up, found.state_age_seconds, found.reloads) == (True, 90.0, {"ok": 1})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from dnsd.workers.messages import Counters
 
 
@@ -14,3 +16,14 @@ def test_counters_add_up_by_transport_rcode_kind_and_outcome() -> None:
     assert total.events == {("cookies", "valid"): 5, ("cookies", "bad"): 1, ("tcp", "bad"): 7}
     assert total.dropped == 1
     assert (one.events["cookies", "valid"], two.events["cookies", "valid"]) == (2, 3)
+
+
+def test_every_number_adds_up() -> None:
+    """None is left out of the sum, but for the number of a question, which belongs to one worker."""
+    numbers = [each.name for each in dataclasses.fields(Counters) if each.type == "int" and each.name != "asked"]
+    assert len(numbers) > 5
+    one, two = (
+        dataclasses.replace(Counters(), **{name: times * place for place, name in enumerate(numbers, 1)})  # type: ignore[arg-type]
+        for times in (1, 10)
+    )
+    assert [getattr(one + two, name) for name in numbers] == [11 * place for place in range(1, len(numbers) + 1)]
