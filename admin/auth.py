@@ -29,12 +29,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1
 
 
 class Access(enum.Enum):
-    """What a route asks of its caller. An agent is only ever let in to its own node."""
+    """What a route asks of its caller. An agent is only ever let in to its own node, a router to its own word."""
 
     OPEN = "open"  # no token
-    READ = "read"  # viewer, operator
-    READ_NODE = "read-node"  # viewer, operator, the node's agent
+    READ = "read"  # viewer, operator, router
+    READ_NODE = "read-node"  # viewer, operator, router, the node's agent
     WRITE_NODE = "write-node"  # operator, the node's agent
+    WRITE_CONSUMER = "write-consumer"  # operator, the router itself
     WRITE = "write"  # operator
 
     @property
@@ -45,9 +46,10 @@ class Access(enum.Enum):
 
 _SCOPES = {
     Access.OPEN: frozenset(Scope),
-    Access.READ: frozenset({Scope.VIEWER, Scope.OPERATOR}),
+    Access.READ: frozenset({Scope.VIEWER, Scope.OPERATOR, Scope.ROUTER}),
     Access.READ_NODE: frozenset(Scope),
     Access.WRITE_NODE: frozenset({Scope.OPERATOR, Scope.AGENT}),
+    Access.WRITE_CONSUMER: frozenset({Scope.OPERATOR, Scope.ROUTER}),
     Access.WRITE: frozenset({Scope.OPERATOR}),
 }
 
@@ -75,7 +77,7 @@ class Gate:
         Args:
             authorizations: the values of the Authorization headers.
             access: what the route asks.
-            node: the node that the path names, None where it names none.
+            node: the node that the path names, None where it names none; with `WRITE_CONSUMER`, the consumer.
 
         Raises:
             Fault: 401 without a known token, 403 where its scope does not cover the route.
@@ -87,6 +89,8 @@ class Gate:
             raise Fault(NOT_ALLOWED, f"The token of {actor.name} has the scope {actor.scope.value}.")
         if actor.scope is Scope.AGENT and not _same_node(actor.node, node):
             raise Fault(NOT_ALLOWED, f"The token of {actor.name} speaks for the node {actor.node} alone.")
+        if access is Access.WRITE_CONSUMER and actor.consumer not in (None, node):
+            raise Fault(NOT_ALLOWED, f"The token of {actor.name} speaks for the consumer {actor.consumer} alone.")
         return actor
 
     def check_local(self, request: web.Request) -> None:
@@ -127,7 +131,7 @@ class Gate:
             digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogateescape")).hexdigest()
             found = self._token_of(digest)
             if found is not None:
-                return Actor(found.name, found.scope, found.node)
+                return Actor(found.name, found.scope, found.node, found.consumer)
         challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise Fault(UNAUTHENTICATED, "The token is not known here.", headers=challenge)
 

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from dnsd.api.schemas import (
     ConsumerInfo,
+    ConsumerOutcome,
+    ConsumerRemoval,
+    ConsumerRequest,
     DesiredState,
     DrainInfo,
     DrainOutcome,
@@ -80,6 +83,20 @@ class Backend(Protocol):
 
     def report(self, node: str, request: ReportRequest) -> DesiredState:
         """Take an agent's report."""
+
+    async def announce_consumer(self, consumer: str, request: ConsumerRequest) -> ConsumerOutcome:
+        """Take a router's word of how far it has come.
+
+        Raises:
+            ConsumerConflict: the id belongs to something else.
+        """
+
+    async def forget_consumer(self, consumer: str) -> ConsumerRemoval:
+        """Take a router's goodbye; harmless for one that is not known.
+
+        Raises:
+            ConsumerConflict: the id belongs to something else.
+        """
 
     def nodes(self) -> list[NodeInfo]:
         """Return every node."""

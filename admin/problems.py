@@ -18,6 +18,7 @@ from admin.backend import Backend
 from dnsd.api.schemas import FieldError, Impact, ProblemDetail
 from dnsd.errors import (
     CapacityFloor,
+    ConsumerConflict,
     InvalidRequest,
     NodeConflict,
     NotAllowed,
@@ -87,6 +88,7 @@ KIND_OF: Mapping[type[Exception], Kind] = {
     UnknownNode: Kind(UnknownNode.id, 404, "There is no such node"),
     UnknownPool: Kind(UnknownPool.id, 404, "There is no such pool"),
     NodeConflict: Kind(NodeConflict.id, 409, "The node belongs to something else"),
+    ConsumerConflict: Kind(ConsumerConflict.id, 409, "The id belongs to something else"),
     CapacityFloor: Kind(CapacityFloor.id, 409, "A pool would fall below its floor"),
     RevisionConflict: Kind("revision-conflict", 409, "Somebody else changed the state at the same time"),
     RevisionMoved: Kind(RevisionMoved.id, 412, "The revision has moved"),

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from admin.auth import Access
 from admin.call import Handler
-from admin.handlers import drains, explain, fleet, nodes, service
+from admin.handlers import consumers, drains, explain, fleet, nodes, service
 from admin.paging import CURSOR, HISTORY_LIMIT, LIMIT
 from admin.query import Param
 from dnsd.api import schemas as s
@@ -24,7 +24,7 @@ class Route:
 
     Args:
         method: GET also serves HEAD.
-        path: variable parts in braces; `id` is always a node's.
+        path: variable parts in braces; `id` is a node's, or with `Access.WRITE_CONSUMER` a consumer's.
         answer: the model of a 2xx body; None: it is no JSON, or JSON without a model.
         media_type: of a 2xx body.
         body: the model of the request's body; None: it takes none.
@@ -189,11 +189,28 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/v1/consumers",
-        handler=fleet.list_consumers,
+        handler=consumers.list_consumers,
         access=Access.READ,
         answer=s.Page[s.ConsumerInfo],
         params=_LIST,
         errors=(503,),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/consumers/{id}",
+        handler=consumers.put_consumer,
+        access=Access.WRITE_CONSUMER,
+        answer=s.ConsumerOutcome,
+        body=s.ConsumerRequest,
+        errors=(409, 503),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/consumers/{id}",
+        handler=consumers.delete_consumer,
+        access=Access.WRITE_CONSUMER,
+        answer=s.ConsumerRemoval,
+        errors=(409, 503),
     ),
     Route(
         method="GET",

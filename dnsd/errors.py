@@ -10,6 +10,7 @@
     │   ├── UnknownNode          404
     │   ├── UnknownPool          404
     │   ├── NodeConflict         409: the node is declared in the configuration
+    │   ├── ConsumerConflict     409: the id is that of another kind of consumer
     │   ├── CapacityFloor        409: a pool would fall below its floor; carries the impact
     │   └── RevisionMoved        412: the caller's If-Match names another revision
     ├── StoreError
@@ -130,6 +131,12 @@ class NodeConflict(RequestError):
     """The node, or the name it would get, belongs to something else."""
 
     id = "node-conflict"
+
+
+class ConsumerConflict(RequestError):
+    """The consumer's id belongs to something other than a router."""
+
+    id = "consumer-conflict"
 
 
 class RevisionMoved(RequestError):

@@ -1,4 +1,4 @@
-"""What the fleet looks like: pools, consumers, history, and the stream of events."""
+"""What the fleet looks like: pools, history, and the stream of events."""
 
 from __future__ import annotations
 
@@ -22,13 +22,6 @@ async def get_pool(call: Call) -> Reply:
     """Return one pool; its owner may lack the final dot."""
     owner = call.path["owner"].lower()
     return Reply(model=call.backend.pool(owner if owner.endswith(".") else owner + "."), revision=call.backend.revision)
-
-
-async def list_consumers(call: Call) -> Reply:
-    """List who applies drain state, and how far each one is."""
-    consumers = await call.backend.consumers()
-    items, cursor = page_of(consumers, lambda consumer: (consumer.kind, consumer.id), **call.page_query())
-    return Reply(model=page(items, cursor))
 
 
 async def list_history(call: Call) -> Reply:

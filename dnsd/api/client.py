@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
 
 from dnsd.api.address import DEFAULT_SERVER, path_of
 from dnsd.api.errors import ClientError, UnexpectedAnswer
@@ -20,6 +21,9 @@ from dnsd.api.schemas import (
     Answer,
     AppliedBy,
     ConsumerInfo,
+    ConsumerOutcome,
+    ConsumerRemoval,
+    ConsumerRequest,
     DesiredState,
     DrainInfo,
     DrainOutcome,
@@ -46,6 +50,18 @@ POLL_SECONDS = 0.5
 HISTORY_PAGE_SIZE = 1000
 
 ItemT = TypeVar("ItemT", bound=Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[ItemT]):
+    """A list as it was read, page by page.
+
+    Args:
+        revisions: of the state that each page is of; None: a page that names none.
+    """
+
+    items: list[ItemT]
+    revisions: list[int | None]
 
 
 class Client:
@@ -79,11 +95,20 @@ class Client:
     async def __aexit__(self, *details: object) -> None:
         await self._exchange.__aexit__(*details)
 
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._exchange.server
+
     # --- inventory ----------------------------------------------------------------------------------------------
 
     async def nodes(self) -> Page[NodeInfo]:
         """Return the inventory, all its pages joined."""
         return await self._all(path_of("nodes"), page=Page[NodeInfo])
+
+    async def list_nodes(self) -> Listing[NodeInfo]:
+        """Return the inventory, and of which revision it is."""
+        return await self._listing(path_of("nodes"), page=Page[NodeInfo])
 
     async def node(self, node: str) -> NodeInfo:
         """Return one node."""
@@ -195,6 +220,10 @@ class Client:
         """Return the drains that stand, scheduled ones included, all pages joined."""
         return await self._all(path_of("drains"), page=Page[DrainInfo])
 
+    async def list_drains(self) -> Listing[DrainInfo]:
+        """Return the drains that stand, and of which revision they are."""
+        return await self._listing(path_of("drains"), page=Page[DrainInfo])
+
     async def status(self, node: str) -> NodeStatus:
         """Return how far the drains of a node have come."""
         return await self._exchange.ask("GET", path_of("nodes", node, "status"), answer=NodeStatus)
@@ -225,6 +254,20 @@ class Client:
         """Return who applies drain state, all pages joined."""
         return await self._all(path_of("consumers"), page=Page[ConsumerInfo])
 
+    async def announce_consumer(
+        self, consumer: str, request: ConsumerRequest, *, timeout_seconds: float | None = None
+    ) -> ConsumerOutcome:
+        """Say that a router lives, and how far it has come; `timeout_seconds` as in `Exchange.ask`."""
+        return await self._exchange.ask(
+            "PUT", path_of("consumers", consumer), answer=ConsumerOutcome, body=request, timeout_seconds=timeout_seconds
+        )
+
+    async def forget_consumer(self, consumer: str, *, timeout_seconds: float | None = None) -> ConsumerRemoval:
+        """Say that a router has ended, so that nobody waits for it; harmless for one that is not known."""
+        return await self._exchange.ask(
+            "DELETE", path_of("consumers", consumer), answer=ConsumerRemoval, timeout_seconds=timeout_seconds
+        )
+
     async def history_page(
         self, *, node: str | None = None, cursor: str | None = None, limit: int | None = None
     ) -> Page[HistoryInfo]:
@@ -244,7 +287,7 @@ class Client:
         query = [("limit", str(HISTORY_PAGE_SIZE))]
         if node is not None:
             query.append(("node", node))
-        async for page in self._pages(path_of("history"), page=Page[HistoryInfo], query=query):
+        async for page, _ in self._pages(path_of("history"), page=Page[HistoryInfo], query=query):
             for entry in page.items:
                 yield entry
 
@@ -269,12 +312,14 @@ class Client:
         )
         return reader.read()
 
-    async def _pages(self, path: str, *, page: type[Page[ItemT]], query: Query = ()) -> AsyncGenerator[Page[ItemT]]:
+    async def _pages(
+        self, path: str, *, page: type[Page[ItemT]], query: Query = ()
+    ) -> AsyncGenerator[tuple[Page[ItemT], int | None]]:
         seen: set[str] = set()
         cursor: list[tuple[str, str]] = []
         while True:
-            answer = await self._exchange.ask("GET", path, answer=page, query=[*query, *cursor])
-            yield answer
+            answer, revision = await self._exchange.ask_at("GET", path, answer=page, query=[*query, *cursor])
+            yield answer, revision
             if answer.next is None:
                 return
             if answer.next in seen:
@@ -283,8 +328,14 @@ class Client:
             cursor = [("cursor", answer.next)]
 
     async def _all(self, path: str, *, page: type[Page[ItemT]]) -> Page[ItemT]:
-        items = [item async for answer in self._pages(path, page=page) for item in answer.items]
-        return page(items=items, next=None)
+        return page(items=(await self._listing(path, page=page)).items, next=None)
+
+    async def _listing(self, path: str, *, page: type[Page[ItemT]]) -> Listing[ItemT]:
+        found: Listing[ItemT] = Listing([], [])
+        async for answer, revision in self._pages(path, page=page):
+            found.items.extend(answer.items)
+            found.revisions.append(revision)
+        return found
 
 
 def _precondition(revision: int | None) -> dict[str, str]:

@@ -84,11 +84,28 @@ class Exchange:
         Raises:
             ServerUnreachable, UnexpectedAnswer, ApiError: as they say.
         """
+        found, _ = await self.ask_at(
+            method, path, answer=answer, query=query, body=body, headers=headers, timeout_seconds=timeout_seconds
+        )
+        return found
+
+    async def ask_at(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer: type[AnswerT],
+        query: Query = (),
+        body: BaseModel | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> tuple[AnswerT, int | None]:
+        """As `ask`, with the revision of the state that the answer is of; None: it names none."""
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         limits = aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT_TIMEOUT_SECONDS, seconds))
         async with self.open(method, path, query=query, body=body, headers=headers, limits=limits) as response:
             payload = await response.read()
-        return _parsed(response, payload, answer)
+        return _parsed(response, payload, answer), revision_of(response)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -134,6 +151,12 @@ class Exchange:
         if isinstance(error, aiohttp.ClientConnectorError):
             return ServerUnreachable(self.server, reason_of(error), sent=False)
         return ServerUnreachable(self.server, f"the connection broke ({error or type(error).__name__})", sent=True)
+
+
+def revision_of(response: aiohttp.ClientResponse) -> int | None:
+    """Return the revision that an answer names as its ETag; None: it names none."""
+    text = response.headers.get("ETag", "").strip('"')
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _parsed(response: aiohttp.ClientResponse, payload: bytes, answer: type[AnswerT]) -> AnswerT:

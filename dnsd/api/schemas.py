@@ -18,6 +18,10 @@ ItemT = TypeVar("ItemT")
 # The largest integer that SQLite and Redis keep.
 MAX_INTEGER = 2**63 - 1
 
+# The largest revision that a consumer may say it has applied: a greater number has more digits than what compares marks
+# in Redis looks at.
+MAX_APPLIED_REVISION = 10**18 - 1
+
 
 def _read_instant(value: object, info: ValidationInfo) -> float:
     if isinstance(value, str):
@@ -43,6 +47,11 @@ HealthName = Literal["up", "down", "stale", "unknown"]
 MonitorName = Literal["none", "agent", "check"]
 TierName = Literal["serving", "unhealthy", "draining", "pool", "nodata", "servfail"]
 PoolTypeName = Literal["address", "srv", "svcb", "https"]
+
+AppliedRevision = Annotated[int, Field(ge=0, le=MAX_APPLIED_REVISION)]
+
+# A random word of the commit that made a revision, as this version or another one writes it.
+Mark = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{0,64}$")]
 
 Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 Priority = Annotated[int, Field(ge=1, le=MAX_PRIORITY)]
@@ -236,7 +245,7 @@ class ReportRequest(Request):
     health: dict[str, Literal["up", "down"]] = {}
     sessions: dict[str, SessionCounts] = {}
     applied_revision: int | None = Field(None, ge=0, le=MAX_INTEGER)
-    local_drains: list[str] = []
+    local_drains: list[str] = Field(default_factory=list)
     leaving: bool | None = Field(
         None, description="True: the agent's last one before an end that is meant, as for a restart."
     )
@@ -352,6 +361,34 @@ class ConsumerInfo(Answer):
     behind: bool
     last_seen: Instant | None = Field(description="Null: never; a secondary that has not answered yet.")
     live: bool
+
+
+class ConsumerRequest(Request):
+    """PUT /v1/consumers/{id}: what a router says of itself."""
+
+    kind: Literal["router"]
+    applied_revision: AppliedRevision = Field(description="The revision that it acts by; 0: none yet.")
+    mark: Mark = Field(
+        "",
+        description="The mark that came with that revision in an earlier answer; without it, the number alone counts.",
+    )
+
+
+class ConsumerOutcome(Answer):
+    """What became of a router's word, and where the server itself is."""
+
+    id: str
+    kind: str
+    applied_revision: int = Field(description="What the word counts for here.")
+    revision: AppliedRevision = Field(description="Of what the server lists from now on, or a later one.")
+    mark: Mark = Field(description="By which the revision is told from others of its number; empty: it has none.")
+
+
+class ConsumerRemoval(Answer):
+    """What became of a router's goodbye."""
+
+    id: str
+    revision: int
 
 
 class HistoryInfo(Answer):

@@ -90,27 +90,33 @@ def _actor(text: str) -> str:
 Examples:
   dnsd token alice
   dnsd token grafana --scope viewer
-  dnsd token edge-1-agent --scope agent --node edge-1"""
+  dnsd token edge-1-agent --scope agent --node edge-1
+  dnsd token router-1 --scope router --consumer router-1"""
 )
 @click.argument("name", type=TextType("name", _actor))
 @click.option(
     "--scope",
-    type=click.Choice(["operator", "viewer", "agent"]),
+    type=click.Choice(["operator", "viewer", "agent", "router"]),
     default="operator",
     show_default=True,
-    help="viewer: read. operator: read, drain, change the inventory. agent: report for one node.",
+    help="viewer: read. operator: read, drain, change the inventory. agent: report for one node. "
+    "router: read, and acknowledge drains.",
 )
 @click.option("--node", type=NODE, help="The one node that an agent speaks for.")
+@click.option("--consumer", type=TextType("id", _actor), help="The one router, by its id, that a router speaks for.")
 @json_option
-def token(name: str, *, scope: str, node: str | None, as_json: bool) -> None:
+def token(name: str, *, scope: str, node: str | None, consumer: str | None, as_json: bool) -> None:
     """Make a bearer token for NAME, who becomes the actor of what it does.
 
     The token is shown this once: the configuration keeps only its hash.
     """
     if (scope == "agent") != (node is not None):
         raise click.UsageError("--scope agent and --node go together: an agent's token names its node.")
+    if consumer is not None and scope != "router":
+        raise click.UsageError("--consumer is for --scope router: it names the router that the token speaks for.")
     secret = secrets.token_urlsafe(TOKEN_SIZE)
-    entry = {"name": name, "scope": scope, "node": node, "sha256": hashlib.sha256(secret.encode()).hexdigest()}
+    sha256 = hashlib.sha256(secret.encode()).hexdigest()
+    entry = {"name": name, "scope": scope, "node": node, "consumer": consumer, "sha256": sha256}
     if as_json:
         _print_json({"token": secret, **entry})
         return

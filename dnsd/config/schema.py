@@ -91,9 +91,10 @@ class TokenSection(Section):
     """`[[admin.token]]`."""
 
     name: str
-    scope: Literal["viewer", "operator", "agent"]
+    scope: Literal["viewer", "operator", "agent", "router"]
     sha256: str
     node: str | None = None
+    consumer: str | None = None
 
 
 class ServerSection(Section):

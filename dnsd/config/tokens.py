@@ -26,10 +26,18 @@ def check_tokens(entries: Sequence[Entry[TokenSection]], findings: Findings) -> 
             _check_hash(entry, hashes, findings)
         if entry.good("node"):
             _check_node(entry, findings)
+        if entry.good("consumer"):
+            _check_consumer(entry, findings)
         if not entry.faulty:
             section = entry.section
-            scope = Scope(section.scope)
-            tokens.append(Token(name=section.name, scope=scope, sha256=section.sha256.lower(), node=section.node))
+            token = Token(
+                name=section.name,
+                scope=Scope(section.scope),
+                sha256=section.sha256.lower(),
+                node=section.node,
+                consumer=section.consumer,
+            )
+            tokens.append(token)
     return tuple(tokens)
 
 
@@ -65,3 +73,15 @@ def _check_node(entry: Entry[TokenSection], findings: Findings) -> None:
     elif entry.section.scope != "agent" and node is not None:
         message = f"only an agent's token is bound to a node, and this one's scope is {entry.section.scope}"
         findings.problem(entry.at("node"), "token-with-node", message=message)
+
+
+def _check_consumer(entry: Entry[TokenSection], findings: Findings) -> None:
+    consumer = entry.section.consumer
+    if consumer is None:
+        return
+    if not HOLDER.fullmatch(consumer):
+        message = f"{consumer!r} cannot be a router's id: letters, digits and _ . @ : - , at most 128"
+        findings.problem(entry.at("consumer"), "bad-consumer-id", message=message)
+    if entry.good("scope") and entry.section.scope != "router":
+        message = f"only a router's token is bound to a consumer, and this one's scope is {entry.section.scope}"
+        findings.problem(entry.at("consumer"), "token-with-consumer", message=message)

@@ -77,6 +77,7 @@ class Consumers:
 
     async def _beat_on(self) -> None:
         while True:
+            self._others.hears()
             await self.beat()
             await asyncio.sleep(HEARTBEAT_SECONDS if self._health.up else RETRY_SECONDS)
 
@@ -122,9 +123,13 @@ class Consumers:
                 return
             log.info("%s (%s) has been silent for a day and is forgotten", each.id, each.kind)
 
-    async def look(self) -> None:
-        """Read how far the others are; while the store is away, what was read last stands."""
-        await self._read_others()
+    async def look(self) -> bool:
+        """Read how far the others are, and say whether that worked; while the store is away, what was read stands."""
+        return await self._read_others()
+
+    def other(self, key: str) -> Consumer | None:
+        """Return another consumer by its id, as it was last read; None: there was none."""
+        return self._others.by_id.get(key)
 
     async def _say(self) -> None:
         own = self._own()

@@ -27,6 +27,12 @@ FORGOTTEN_SECONDS = 86_400.0
 # whose clock is wrong is not known. Unit: seconds.
 WATCHED_SECONDS = 3_600.0
 
+# A server whose own heartbeats are further apart was held up, and heard nobody. With a router's own interval it is less
+# than the silence after which one is not waited for. Unit: seconds.
+DEAF_SECONDS = 5.0
+
+ROUTER_KIND = "router"
+
 # Steps of another server's applied revision whose time is remembered: half an hour's of heartbeats. Unit: steps.
 STEPS_REMEMBERED = 1000
 
@@ -40,16 +46,20 @@ class Others:
 
     Attributes:
         all: those that the store had, and those that it has lost.
+        by_id: the same by their ids.
         known: the store was looked at, at least once.
     """
 
     def __init__(self, *, health: StoreHealth, clock: Callable[[], float], steady: Callable[[], float]) -> None:
         self.all: tuple[Consumer, ...] = ()
+        self.by_id: dict[str, Consumer] = {}
         self.known = False
         self._health = health
         self._clock = clock
         self._steady = steady
-        self._silent_since: dict[str, float] = {}  # on the steady clock, as are those that follow
+        self._hears_since = float("-inf")  # on the steady clock, as are those that follow
+        self._heard_until: float | None = None  # None: nobody has said that this server hears
+        self._silent_since: dict[str, float] = {}
         self._same_since: dict[str, float] = {}
         self._vanished: dict[str, tuple[Consumer, float]] = {}  # lately, and when on the steady clock
         self._lost: dict[str, Consumer] = {}
@@ -73,6 +83,7 @@ class Others:
                 steps.append((each.applied, now))
         self._note_losses({each.id for each in others})
         self.all = (*others, *self._lost.values())
+        self.by_id = {each.id: each for each in self.all}
         self.known = True
         self._forget_details()
 
@@ -84,9 +95,19 @@ class Others:
         """
         self._loss_noted = True
 
+    def hears(self) -> None:
+        """Take note, with each of this server's heartbeats, that those can be heard who speak to it alone.
+
+        Routers over HTTP do: what they said while it was not there, or was held up, nobody has taken down.
+        """
+        now = self._steady()
+        if self._heard_until is None or now - self._heard_until > DEAF_SECONDS:
+            self._hears_since = now
+        self._heard_until = now
+
     def is_live(self, consumer: Consumer) -> bool:
         """Say whether one is waited for."""
-        return self.silent_seconds(consumer) < LIVE_SECONDS
+        return self.silent_seconds(consumer) < LIVE_SECONDS or self._was_unheard(consumer)
 
     def silent_seconds(self, consumer: Consumer) -> float:
         """Return for how long a consumer has said nothing while it could; while the store is away, nobody can.
@@ -103,7 +124,17 @@ class Others:
     def silent(self, revision: int) -> list[tuple[Consumer, float]]:
         """Return those that went silent before they applied a revision, each with its seconds of silence."""
         found = [(each, self.silent_seconds(each)) for each in self.all if each.applied < revision]
-        return [(each, seconds) for each, seconds in found if LIVE_SECONDS <= seconds < FORGOTTEN_SECONDS]
+        silent = [(each, seconds) for each, seconds in found if LIVE_SECONDS <= seconds < FORGOTTEN_SECONDS]
+        return [(each, seconds) for each, seconds in silent if not self._was_unheard(each)]
+
+    def _was_unheard(self, consumer: Consumer) -> bool:
+        """Say whether a router that seems silent has not had its time yet to be heard by this server."""
+        if consumer.kind != ROUTER_KIND or self._heard_until is None:
+            return False
+        now = self._steady()
+        is_held_up = now - self._heard_until > DEAF_SECONDS
+        has_had_time = not is_held_up and now - self._hears_since >= LIVE_SECONDS
+        return not has_had_time and self.silent_seconds(consumer) < FORGOTTEN_SECONDS
 
     def gone(self) -> Iterator[Consumer]:
         """Yield those that are taken as gone, and that have said nothing for an hour before our own eyes."""

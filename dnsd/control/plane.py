@@ -13,6 +13,9 @@ from typing import Any
 
 from dnsd.api.schemas import (
     ConsumerInfo,
+    ConsumerOutcome,
+    ConsumerRemoval,
+    ConsumerRequest,
     DesiredState,
     DrainInfo,
     DrainOutcome,
@@ -46,6 +49,7 @@ from dnsd.control.overdue import OverdueWatch
 from dnsd.control.policymaking import Policymaker
 from dnsd.control.publisher import Publisher
 from dnsd.control.recovery import Restoration
+from dnsd.control.routerwords import RouterWords
 from dnsd.control.statekeeper import keeper_of
 from dnsd.control.status import StatusReader
 from dnsd.control.storehealth import StoreHealth
@@ -129,6 +133,9 @@ class ControlPlane:
         publisher.on_nodes = self.checks.follow
         self._inventory = Inventory(self._writer, publisher, store, settings=present, health=health, clock=clock)
         self._consumers = Consumers(settings.server_id, store, publisher, health=health, clock=clock, steady=steady)
+        self._router_words = RouterWords(
+            store, self._consumers, publisher, health=health, settings=present, clock=clock
+        )
         self._status = StatusReader(publisher, self._consumers, health, self.secondaries)
         self._explainer = Explainer(publisher, self._consumers, settings=present, workers=lambda: self.workers.workers)
         overdue = OverdueWatch(publisher, self.hub, warn_after=lambda: self.settings.warn_after_seconds)
@@ -169,6 +176,7 @@ class ControlPlane:
             self._writer.run(),
             self._timekeeper.run(),
             self._consumers.run(),
+            self._router_words.run(),
             self._inventory.run(),
             self._inventory.follow_reports(),
             self.checks.run(),
@@ -263,6 +271,14 @@ class ControlPlane:
     def report(self, node: str, request: ReportRequest) -> DesiredState:
         """Take an agent's report."""
         return self._inventory.report(node, request)
+
+    async def announce_consumer(self, consumer: str, request: ConsumerRequest) -> ConsumerOutcome:
+        """Take a router's word of how far it has come."""
+        return await self._router_words.take(consumer, request)
+
+    async def forget_consumer(self, consumer: str) -> ConsumerRemoval:
+        """Take a router's goodbye."""
+        return await self._router_words.forget(consumer)
 
     # --- reads --------------------------------------------------------------------------------------------------
 

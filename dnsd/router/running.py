@@ -74,7 +74,11 @@ async def _run(settings: RouterSettings) -> None:
 async def _source(settings: RouterSettings, view: FleetView) -> AsyncIterator[Source]:
     """Give what keeps the view; at the end it says goodbye."""
     if settings.store_url is None:
-        yield ServerFollower(settings.servers, view, token=settings.server_token)
+        by_server = ServerFollower(settings.servers, view, id=settings.id, token=settings.server_token)
+        try:
+            yield by_server
+        finally:
+            await by_server.leave()
         return
     store = open_store(settings.store_url, prefix=settings.store_prefix, base=settings.folder)
     follower = StoreFollower(store, view, id=settings.id, state_file=settings.state_file)

@@ -1,7 +1,8 @@
 """A view of the fleet kept by a server's HTTP interface, for fleets without a shared store.
 
 Events are taken as a bell: whatever rings, nodes and drains are read anew, so that nothing depends on what an event
-says. A server knows no routers over HTTP, so that nothing is acknowledged and `--wait applied` does not wait.
+says. Each look begins with the router's word to the server, so that a drain is either in what is read next, or the
+router is among those that are waited for; what was read is obeyed before it is acknowledged.
 
 Servers of a fleet come to a revision one after the other, and one that is cut off from the store stays behind: so a
 lower revision than the one that is obeyed is believed only where it is met again and again.
@@ -18,13 +19,10 @@ from collections.abc import Callable, Sequence
 from dnsd.api.client import Client
 from dnsd.api.errors import ClientError
 from dnsd.api.exchange import Exchange
-from dnsd.api.schemas import DrainInfo, NodeInfo
-from dnsd.model.drain import Drain, Mode
-from dnsd.model.node import Monitor, Node
-from dnsd.model.report import Health
-from dnsd.model.state import FleetState
-from dnsd.router.fleet_view import FleetView, Told
-from dnsd.router.server_standing import ASK_SECONDS, Standing, standing_of
+from dnsd.router.fleet_view import FleetView
+from dnsd.router.server_announcing import Announcer
+from dnsd.router.server_reading import read_fleet
+from dnsd.router.server_standing import ASK_SECONDS, NOTHING, Standing, Word, standing_of
 
 log = logging.getLogger("dnsd.router")
 
@@ -54,20 +52,19 @@ class ServerFollower:
 
     Args:
         servers: URLs, one or more.
-        token: that may read; None: none is sent.
+        id: the consumer's; two of one id hide each other.
+        token: that may read, and speak for the consumer; None: none is sent.
 
     Attributes:
         up, heard_at: as those of `StoreFollower`.
-        acknowledged: nothing ever is.
     """
-
-    acknowledged = 0
 
     def __init__(
         self,
         servers: Sequence[str],
         view: FleetView,
         *,
+        id: str,  # noqa: A002 - as the store calls it
         token: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -77,6 +74,7 @@ class ServerFollower:
         self._view = view
         self._token = token
         self._clock = clock
+        self._announcer = Announcer(id, token=token)
         self._rung = asyncio.Event()
         self._revision = 0  # of the server's state that is obeyed
         self._backward = 0  # looks in a row that found a lower one
@@ -87,6 +85,11 @@ class ServerFollower:
         """What people call what it follows."""
         return self._servers[0]
 
+    @property
+    def acknowledged(self) -> int:
+        """The revision that the server has our word for; 0: none."""
+        return self._announcer.acknowledged
+
     async def run(self) -> None:
         """Follow until cancelled; an outage is waited out."""
         while True:
@@ -95,6 +98,7 @@ class ServerFollower:
                 async with (
                     Client(server, token=token) as client,
                     Exchange(server, token=token, timeout_seconds=ASK_SECONDS) as exchange,
+                    self._announcer.speaking(client),
                 ):
                     await self._follow(client, exchange)
             except (ClientError, _PassedOver) as error:
@@ -103,7 +107,8 @@ class ServerFollower:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def leave(self) -> None:
-        """Nobody waits for it."""
+        """Say that the router has ended, so that nobody waits for it; to be called when `run` has ended."""
+        await self._announcer.leave()
 
     async def _follow(self, client: Client, exchange: Exchange) -> None:
         """Look whenever something rings, until the server fails."""
@@ -129,18 +134,34 @@ class ServerFollower:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _look(self, client: Client, exchange: Exchange) -> None:
-        standing = await standing_of(exchange)
+        told = await self._announcer.say(client)  # before anything is read
+        standing = await standing_of(exchange, told)
         self._check(standing)
-        nodes, drains = await client.nodes(), await client.drains()
-        state = state_of(nodes.items, drains.items, revision=standing.revision)
+        listed = await read_fleet(client)
+        if listed.since is not None and listed.since < standing.revision:
+            reason = f"lists revision {listed.since} after {standing.revision}: one URL for several servers?"
+            raise _PassedOver(f"{self.label} {reason}")
+        state = listed.state(revision=standing.revision)
         self._revision, self._backward = state.revision, 0
         now = self._clock()
-        self._view.take_told(told_of(nodes.items), now=now)
+        self._view.take_told(listed.told(), now=now)
         self._view.replace(state, now=now)
         self.heard_at = now
         if not self.up:
             self.up = True
-            log.info("%s: %d nodes, %d drains", self.label, len(nodes.items), len(drains.items))
+            log.info("%s: %d nodes, %d drains", self.label, len(listed.nodes), len(state.drains))
+        # Of what may be missing in it, or is of a revision whose mark is not known, nothing is acknowledged.
+        is_known = told is not None and listed.since is not None and listed.is_whole
+        await self._acknowledge(client, told if told is not None and is_known else NOTHING)
+
+    async def _acknowledge(self, client: Client, obeyed: Word) -> None:
+        """Have the server told at once how far the view has come."""
+        if obeyed == self._announcer.obeyed:
+            return
+        self._announcer.obeyed = obeyed
+        now_at = await self._announcer.say(client)
+        if now_at is not None and now_at != obeyed:
+            self._rung.set()  # it has gone on meanwhile; its event may have come before
 
     def _check(self, standing: Standing) -> None:
         """Pass over a server that is behind what is obeyed, or cut off from its store while another may not be."""
@@ -163,64 +184,3 @@ class ServerFollower:
         if self.up or self.heard_at is None:
             log.warning("%s; %s", error, "obeying what is known" if self._view.loaded else "naming nobody until it is")
         self.up = False
-
-
-def state_of(nodes: Sequence[NodeInfo], drains: Sequence[DrainInfo], *, revision: int) -> FleetState:
-    """Return what a server lists as a state.
-
-    Args:
-        revision: at which the server was before it listed them; a drain may be newer.
-    """
-    made = [drain for info in drains for drain in _drains_of(info)]
-    return FleetState(
-        revision=max((revision, *(each.revision for each in made))),
-        nodes={info.id: _node_of(info) for info in nodes},
-        drains={each.key: each for each in made},
-    )
-
-
-def told_of(nodes: Sequence[NodeInfo]) -> dict[tuple[str, str], Told]:
-    """Return the health of each node and role, and how far a ramp has come."""
-    return {
-        (info.id, role): Told(
-            health=Health(state.health), share=1.0 if state.ramp is None else max(state.ramp.percent, 1) / 100
-        )
-        for info in nodes
-        for role, state in info.roles.items()
-    }
-
-
-def _node_of(info: NodeInfo) -> Node:
-    return Node(
-        id=info.id,
-        addresses=tuple(info.addresses),
-        roles=tuple(info.roles),
-        region=info.region,
-        cluster=info.cluster,
-        location=(info.location[0], info.location[1]) if info.location else None,
-        weight=info.weight,
-        labels=info.labels,
-        ports=info.ports,
-        priority=info.priority,
-        monitor=Monitor(info.monitor),
-        configured=info.configured,
-    )
-
-
-def _drains_of(info: DrainInfo) -> list[Drain]:
-    return [
-        Drain(
-            node=info.node,
-            role=role,
-            holder=info.holder,
-            mode=Mode.of(info.mode),
-            reason=info.reason,
-            actor=info.actor,
-            created_at=info.created_at,
-            starts_at=info.starts_at,
-            expires_at=info.expires_at,
-            revision=info.revision,
-            forced=info.forced,
-        )
-        for role in info.roles
-    ]

@@ -8,14 +8,30 @@ import aiohttp
 
 from dnsd.api.address import path_of
 from dnsd.api.errors import ApiError, UnexpectedAnswer
-from dnsd.api.exchange import Exchange
+from dnsd.api.exchange import Exchange, revision_of
 from dnsd.api.schemas import Readiness
 
-# For each of the two small answers. Unit: seconds.
+# For each of the small answers. Unit: seconds.
 ASK_SECONDS = 5.0
 
 # A server's word for a store that it does not reach, or whose state it has not confirmed yet.
 CUT_OFF_PROBLEM = "drains cannot be changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """How far somebody has come.
+
+    Args:
+        revision: 0: nowhere yet.
+        mark: by which the revision is known; empty: by its number alone.
+    """
+
+    revision: int = 0
+    mark: str = ""
+
+
+NOTHING = Word()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +47,27 @@ class Standing:
     is_cut_off: bool
 
 
-async def standing_of(exchange: Exchange) -> Standing:
+async def standing_of(exchange: Exchange, word: Word | None = None) -> Standing:
     """Ask a server.
 
     Args:
         exchange: with it; its timeout is `ASK_SECONDS`.
+        word: how far it has just said that it is; None: that is to be asked.
 
     Raises:
         ClientError: it cannot be asked, or it answers without a revision.
     """
-    return Standing(await _revision_of(exchange), await _is_cut_off(exchange))
+    revision = await _revision_of(exchange) if word is None else word.revision
+    return Standing(revision, await _is_cut_off(exchange))
 
 
 async def _revision_of(exchange: Exchange) -> int:
     limits = aiohttp.ClientTimeout(total=ASK_SECONDS)
     async with exchange.open("GET", path_of("drains"), query=[("limit", "1")], limits=limits) as response:
-        text = response.headers.get("ETag", "").strip('"')
-        if not (text.isascii() and text.isdigit()):
+        revision = revision_of(response)
+        if revision is None:
             raise UnexpectedAnswer(str(response.url), status=response.status, reason="it names no revision as its ETag")
-        return int(text)
+        return revision
 
 
 async def _is_cut_off(exchange: Exchange) -> bool:

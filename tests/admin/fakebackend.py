@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 from dnsd.api.schemas import (
     AppliedBy,
     ConsumerInfo,
+    ConsumerOutcome,
+    ConsumerRemoval,
+    ConsumerRequest,
     DesiredState,
     DrainInfo,
     DrainOutcome,
@@ -34,6 +37,7 @@ from dnsd.control.actor import Actor
 from dnsd.errors import (
     CapacityFloor,
     ChangesTrimmed,
+    ConsumerConflict,
     InvalidRequest,
     NodeConflict,
     RevisionMoved,
@@ -61,6 +65,7 @@ class FakeBackend:
         self.entries: list[HistoryInfo] = []
         self.reports: list[tuple[str, ReportRequest]] = []
         self.actors: list[Actor] = []
+        self.words: list[tuple[str, ConsumerRequest | None]] = []  # None: a goodbye
         self.waits: list[float] = []
         self.releases: list[ReleaseRequest] = []
         self.lagging: set[str] = set()
@@ -309,6 +314,18 @@ class FakeBackend:
             for name in self.consumers_applied
         ]
 
+    async def announce_consumer(self, consumer: str, request: ConsumerRequest) -> ConsumerOutcome:
+        self._check_consumer(consumer)
+        self.words.append((consumer, request))
+        return ConsumerOutcome(
+            id=consumer, kind="router", applied_revision=request.applied_revision, revision=self._revision, mark="m"
+        )
+
+    async def forget_consumer(self, consumer: str) -> ConsumerRemoval:
+        self._check_consumer(consumer)
+        self.words.append((consumer, None))
+        return ConsumerRemoval(id=consumer, revision=self._revision)
+
     async def history(
         self, *, node: str | None, before: int | None, limit: int
     ) -> tuple[list[HistoryInfo], int | None]:
@@ -346,6 +363,11 @@ class FakeBackend:
         self.actors.append(actor)
         if if_revision is not None and if_revision != self._revision:
             raise RevisionMoved(f"the revision is {self._revision}, not {if_revision}")
+
+    def _check_consumer(self, consumer: str) -> None:
+        self._check_store()
+        if consumer in self.consumers_applied:
+            raise ConsumerConflict(f"{consumer} is the id of a consumer of the kind dns", field="id")
 
     def _check_store(self) -> None:
         if self.store_down:

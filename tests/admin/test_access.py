@@ -26,6 +26,8 @@ EXPECTED = {
     ("GET", "/v1/pools"): Access.READ,
     ("GET", "/v1/pools/{owner}"): Access.READ,
     ("GET", "/v1/consumers"): Access.READ,
+    ("PUT", "/v1/consumers/{id}"): Access.WRITE_CONSUMER,
+    ("DELETE", "/v1/consumers/{id}"): Access.WRITE_CONSUMER,
     ("GET", "/v1/explain"): Access.READ,
     ("GET", "/v1/events"): Access.READ,
     ("GET", "/livez"): Access.OPEN,
@@ -36,10 +38,11 @@ EXPECTED = {
 }
 
 LETS_IN = {
-    Access.OPEN: {"nobody", "vera", "olga", "own agent", "other agent"},
-    Access.READ: {"vera", "olga"},
-    Access.READ_NODE: {"vera", "olga", "own agent"},
+    Access.OPEN: {"nobody", "vera", "olga", "own agent", "other agent", "rita", "own router", "other router"},
+    Access.READ: {"vera", "olga", "rita", "own router", "other router"},
+    Access.READ_NODE: {"vera", "olga", "own agent", "rita", "own router", "other router"},
     Access.WRITE_NODE: {"olga", "own agent"},
+    Access.WRITE_CONSUMER: {"olga", "rita", "own router"},
     Access.WRITE: {"olga"},
 }
 
@@ -47,7 +50,18 @@ BODIES: dict[str, Any] = {
     "/v1/nodes/{id}": {"addresses": ["192.0.2.1"], "roles": ["edge"]},
     "/v1/nodes/{id}/report": {"sequence": 1, "observed_at": "2026-01-31T12:00:00Z"},
     "/v1/nodes/{id}/drain": {"reason": "kernel"},
+    "/v1/consumers/{id}": {"kind": "router", "applied_revision": 0},
 }
+
+TOKEN_OF = {
+    "own agent": "edge-agent",
+    "other agent": "edge-agent",
+    "own router": "router-1",
+    "other router": "router-1",
+}
+
+# What the path names for a caller that speaks for one thing alone.
+NAMED = {"other agent": "edge-2", "own router": "router-1", "other router": "router-2"}
 
 QUERIES = {"/v1/explain": "?name=edge.example.org"}
 
@@ -57,15 +71,14 @@ def test_every_route_has_its_access_written_down() -> None:
     assert {(route.method, route.path): route.access for route in ROUTES} == EXPECTED
 
 
-@pytest.mark.parametrize("caller", ["nobody", "vera", "olga", "own agent", "other agent"])
+@pytest.mark.parametrize("caller", sorted(LETS_IN[Access.OPEN]))
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_each_scope_reaches_its_own_routes_alone(
     guarded: Site, backend: FakeBackend, route: Route, caller: str
 ) -> None:
     """A caller outside a route's scopes gets 401 or 403 and the service hears nothing; any other one gets through."""
-    node = "edge-2" if caller == "other agent" else "EDGE-1"
-    path = route.path.format(id=node, owner="edge.example.org") + QUERIES.get(route.path, "")
-    headers = {} if caller == "nobody" else bearer(caller if caller in ("vera", "olga") else "edge-agent")
+    path = route.path.format(id=NAMED.get(caller, "EDGE-1"), owner="edge.example.org") + QUERIES.get(route.path, "")
+    headers = {} if caller == "nobody" else bearer(TOKEN_OF.get(caller, caller))
     body = BODIES.get(route.path) if route.body else None
     method = "HEAD" if route.path == "/v1/events" else route.method  # the stream itself has no end
     async with guarded.session.request(method, guarded.url(path), json=body, headers=headers) as got:
@@ -76,7 +89,7 @@ async def test_each_scope_reaches_its_own_routes_alone(
     else:
         assert status == (401 if caller == "nobody" else 403)
         assert challenge == ("Bearer" if caller == "nobody" else None)
-        assert (backend.actors, backend.reports) == ([], [])
+        assert (backend.actors, backend.reports, backend.words) == ([], [], [])
 
 
 async def test_tokens_are_those_of_now(backend: FakeBackend) -> None:

@@ -159,6 +159,9 @@ def test_a_token_comes_with_the_lines_for_the_configuration(run: Run) -> None:
     assert secret not in toml
     assert len(secret) >= 43
     assert run("token", "edge-1-agent").stdout.splitlines()[0] != first
+    router = run("token", "gw", "--scope", "router", "--consumer", "router-1").stdout
+    entry = tomllib.loads(router.partition("configuration:")[2])["admin"]["token"][0]
+    assert (entry["scope"], entry["consumer"]) == ("router", "router-1")
 
 
 def test_a_token_in_json(run: Run) -> None:
@@ -169,9 +172,18 @@ def test_a_token_in_json(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("a b",), ("alice", "--scope", "agent"), ("alice", "--node", "edge-1"), ("alice", "--scope", "root")]
+    "arguments",
+    [
+        ("a b",),
+        ("alice", "--scope", "agent"),
+        ("alice", "--node", "edge-1"),
+        ("alice", "--scope", "root"),
+        ("alice", "--consumer", "r1"),
+        ("alice", "--scope", "router", "--consumer", "a/b"),
+        ("alice", "--scope", "router", "--node", "n1"),
+    ],
 )
 def test_a_token_that_would_not_be_accepted_is_not_made(run: Run, arguments: tuple[str, ...]) -> None:
-    """A name that is no actor, an agent without a node, and a node without an agent are usage errors."""
+    """A name that is no actor, an agent without a node, and a node or consumer with another scope are usage errors."""
     result = run("token", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")

@@ -65,6 +65,11 @@ SERVER: list[Case] = [
     (_AGENT, [("token-without-node", 5, "admin.token[0].node")]),
     (_AGENT + 'node = "a.b"\n', [("bad-node-id", 9, "admin.token[0].node")]),
     (_TOKEN + 'node = "n1"\n', [("token-with-node", 9, "admin.token[0].node")]),
+    (_TOKEN + 'consumer = "r1"\n', [("token-with-consumer", 9, "admin.token[0].consumer")]),
+    (
+        _TOKEN.replace("operator", "router") + 'consumer = "a/b"\nnode = "n1"\n',
+        [("bad-consumer-id", 9, "admin.token[0].consumer"), ("token-with-node", 10, "admin.token[0].node")],
+    ),
     ("[rate_limit]\nslip = 11\n", [("bad-value", 6, "rate_limit.slip")]),
     ("[rate_limit]\nipv4_prefix = 33\n", [("bad-value", 6, "rate_limit.ipv4_prefix")]),
     ("[rate_limit]\nipv6_prefix = 24\n", [("bad-value", 6, "rate_limit.ipv6_prefix")]),

@@ -80,7 +80,7 @@ async def following(*fakes: FakeServer) -> AsyncIterator[FleetView]:
     view = FleetView()
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(TestServer(fake.app())) for fake in fakes]
-        follower = ServerFollower([str(server.make_url("")) for server in servers], view)
+        follower = ServerFollower([str(server.make_url("")) for server in servers], view, id="r1")
         task = asyncio.create_task(follower.run())
         try:
             await until(lambda: view.loaded or task.done())
