@@ -89,6 +89,7 @@ class Backend(Protocol):
 
         Raises:
             ConsumerConflict: the id belongs to something else.
+            TooManyConsumers: it would be one router too many.
         """
 
     async def forget_consumer(self, consumer: str) -> ConsumerRemoval:

@@ -26,6 +26,7 @@ from dnsd.errors import (
     RevisionConflict,
     RevisionMoved,
     StoreUnavailable,
+    TooManyConsumers,
     UnknownNode,
     UnknownPool,
 )
@@ -89,6 +90,7 @@ KIND_OF: Mapping[type[Exception], Kind] = {
     UnknownPool: Kind(UnknownPool.id, 404, "There is no such pool"),
     NodeConflict: Kind(NodeConflict.id, 409, "The node belongs to something else"),
     ConsumerConflict: Kind(ConsumerConflict.id, 409, "The id belongs to something else"),
+    TooManyConsumers: Kind(TooManyConsumers.id, 429, "Too many consumers are known"),
     CapacityFloor: Kind(CapacityFloor.id, 409, "A pool would fall below its floor"),
     RevisionConflict: Kind("revision-conflict", 409, "Somebody else changed the state at the same time"),
     RevisionMoved: Kind(RevisionMoved.id, 412, "The revision has moved"),

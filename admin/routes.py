@@ -202,7 +202,7 @@ ROUTES: tuple[Route, ...] = (
         access=Access.WRITE_CONSUMER,
         answer=s.ConsumerOutcome,
         body=s.ConsumerRequest,
-        errors=(409, 503),
+        errors=(409, 429, 503),
     ),
     Route(
         method="DELETE",

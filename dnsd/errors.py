@@ -11,6 +11,7 @@
     │   ├── UnknownPool          404
     │   ├── NodeConflict         409: the node is declared in the configuration
     │   ├── ConsumerConflict     409: the id is that of another kind of consumer
+    │   ├── TooManyConsumers     429: no more routers are taken note of
     │   ├── CapacityFloor        409: a pool would fall below its floor; carries the impact
     │   └── RevisionMoved        412: the caller's If-Match names another revision
     ├── StoreError
@@ -137,6 +138,12 @@ class ConsumerConflict(RequestError):
     """The consumer's id belongs to something other than a router."""
 
     id = "consumer-conflict"
+
+
+class TooManyConsumers(RequestError):
+    """So many consumers are known already that no other one is taken note of."""
+
+    id = "too-many-consumers"
 
 
 class RevisionMoved(RequestError):

@@ -7,6 +7,7 @@ nothing of what the documents mean.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self, TypeVar
 
@@ -25,6 +26,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 # From the request to the end of its answer. Unit: seconds.
 REQUEST_TIMEOUT_SECONDS = 30.0
+
+# A revision as an ETag. A number of more digits is none (`schemas.MAX_INTEGER`).
+_REVISION_ETAG = re.compile(r'(?:W/)?"([0-9]{1,19})"')
 
 PROBLEM_TYPE = "application/problem+json"  # RFC 9457 §3
 JSON_TYPE = "application/json"
@@ -154,9 +158,12 @@ class Exchange:
 
 
 def revision_of(response: aiohttp.ClientResponse) -> int | None:
-    """Return the revision that an answer names as its ETag; None: it names none."""
-    text = response.headers.get("ETag", "").strip('"')
-    return int(text) if text.isascii() and text.isdigit() else None
+    """Return the revision that an answer names as its ETag; None: it names none.
+
+    A proxy that compresses makes the ETag a weak one (RFC 9110 §8.8.1), of the same revision.
+    """
+    found = _REVISION_ETAG.fullmatch(response.headers.get("ETag", ""))
+    return None if found is None else int(found[1])
 
 
 def _parsed(response: aiohttp.ClientResponse, payload: bytes, answer: type[AnswerT]) -> AnswerT:

@@ -131,6 +131,14 @@ class Consumers:
         """Return another consumer by its id, as it was last read; None: there was none."""
         return self._others.by_id.get(key)
 
+    def count(self, kind: str) -> int:
+        """Return how many others of a kind there are, the silent ones included, as they were last read."""
+        return sum(each.kind == kind for each in self._others.all)
+
+    def left(self, key: str) -> None:
+        """Take note that another consumer has been taken out of the store because it has ended in order."""
+        self._others.left(key)
+
     async def _say(self) -> None:
         own = self._own()
         self._written.append(to_milliseconds(own.seen_at))

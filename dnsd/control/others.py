@@ -95,6 +95,13 @@ class Others:
         """
         self._loss_noted = True
 
+    def left(self, key: str) -> None:
+        """Take note that one has ended in order: it is not missed, also where the store loses writes or has."""
+        self._vanished.pop(key, None)
+        self._lost.pop(key, None)
+        self.by_id.pop(key, None)
+        self.all = tuple(self.by_id.values())
+
     def hears(self) -> None:
         """Take note, with each of this server's heartbeats, that those can be heard who speak to it alone.
 

@@ -15,10 +15,10 @@ from dnsd.api.schemas import ConsumerOutcome, ConsumerRemoval, ConsumerRequest
 from dnsd.config.settings import Settings
 from dnsd.control.consumers import DNS_KIND, Consumers
 from dnsd.control.farservers import SECONDARY_KIND
-from dnsd.control.others import ROUTER_KIND
+from dnsd.control.others import DEAF_SECONDS, ROUTER_KIND
 from dnsd.control.publisher import Publisher
 from dnsd.control.storehealth import StoreHealth
-from dnsd.errors import ConsumerConflict, InvalidRequest, StoreUnavailable
+from dnsd.errors import ConsumerConflict, InvalidRequest, StoreUnavailable, TooManyConsumers
 from dnsd.model.node import HOLDER
 from dnsd.model.state import Consumer
 from dnsd.stores.base import DrainStore
@@ -27,6 +27,10 @@ from dnsd.stores.following import SharedRead
 # How long a sign of life may wait for others: those of a thousand routers are five hundred a second. Little beside the
 # silence after which a router is not waited for. Unit: seconds.
 GATHER_SECONDS = 1.0
+
+# That a fleet has, the silent ones included. Each is read at every look and stands for a day, and whoever has a token
+# that is bound to no id may make up ever new ones. A server has connections for less than two hundred. Unit: routers.
+MAX_ROUTERS = 5000
 
 
 class RouterWords:
@@ -63,8 +67,12 @@ class RouterWords:
 
     async def run(self) -> None:
         """Write signs of life until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
+            due = loop.time() + GATHER_SECONDS
             await asyncio.sleep(GATHER_SECONDS)
+            if loop.time() - due > DEAF_SECONDS:
+                self._signs.clear()  # this server was held up: since then, the routers may have told another one more
             await self.write_signs()
 
     async def write_signs(self) -> None:
@@ -89,9 +97,14 @@ class RouterWords:
         Raises:
             InvalidRequest: the id cannot be one.
             ConsumerConflict: it belongs to something else.
+            TooManyConsumers: it would be one router too many.
             StoreUnavailable: it was not written.
         """
         known = await self._router_at(key)
+        if known is None and self._consumers.count(ROUTER_KIND) >= MAX_ROUTERS:
+            raise TooManyConsumers(
+                f"{MAX_ROUTERS} routers are known, the silent ones included: say goodbye for those that are gone"
+            )
         applied = self._counted(request)
         now = self._clock()
         said = Consumer(id=key, kind=ROUTER_KIND, applied=applied, applied_at=now, seen_at=now, mark=request.mark)
@@ -112,7 +125,7 @@ class RouterWords:
         """Take a router that has ended out of the store, so that nobody waits for it; harmless for an unknown one.
 
         Raises:
-            As `take`.
+            InvalidRequest, ConsumerConflict, StoreUnavailable: as `take`.
         """
         await self._router_at(key)
         await self._overtake_signs(key)
@@ -123,6 +136,7 @@ class RouterWords:
             self._health.failed_to_write(error)
             raise
         self._health.was_written()
+        self._consumers.left(key)
         return ConsumerRemoval(id=key, revision=self._publisher.fleet.revision)
 
     async def _write(self, said: Consumer) -> None:
@@ -166,6 +180,7 @@ class RouterWords:
         Raises:
             InvalidRequest: the id cannot be one.
             ConsumerConflict: it is not a router's.
+            StoreUnavailable: nobody knows whose it is.
         """
         if not HOLDER.fullmatch(key):
             raise InvalidRequest(
@@ -178,7 +193,9 @@ class RouterWords:
             raise _conflict(key, SECONDARY_KIND)
         known = self._consumers.other(key)
         if known is None:
-            await self._looked.read()  # one that came up since the last look must not lose its place to a router
+            # One that came up since the last look must not lose its place to a router.
+            if not await self._looked.read():
+                raise StoreUnavailable(f"the store does not tell now whose id {key} is")
             known = self._consumers.other(key)
         if known is not None and known.kind != ROUTER_KIND:
             raise _conflict(key, known.kind)

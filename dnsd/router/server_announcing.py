@@ -10,12 +10,10 @@ It owns what is said, to whom, and in which order. What has been obeyed, whoever
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
 
 from dnsd.api.client import Client
-from dnsd.api.errors import ApiError, ClientError, UnexpectedAnswer
+from dnsd.api.errors import ApiError, ClientError, ServerUnreachable, UnexpectedAnswer
 from dnsd.api.schemas import ConsumerOutcome, ConsumerRequest
 from dnsd.router.server_standing import ASK_SECONDS, NOTHING, Word
 
@@ -43,6 +41,9 @@ _ADVICE = {
 }
 _UNKNOWN_TOKEN = 401
 
+# Answers that say nothing of the router: asked again, it may be taken. So may it be after any of 500 and above.
+_PASSING = (408, 425, 429)
+
 
 class Announcer:
     """Speaks for one router, with one server at a time.
@@ -50,34 +51,49 @@ class Announcer:
     Args:
         id: the consumer's; two of one id hide each other.
         token: that is sent with a goodbye.
+        word_seconds: how long to wait for the answer to a word.
 
     Attributes:
         obeyed: how far the view has come, as far as the server's own word for it is known.
         acknowledged: the revision that the server has our word for; 0: none.
     """
 
-    def __init__(self, id: str, *, token: str | None) -> None:  # noqa: A002 - as the store calls it
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - as the store calls it
+        *,
+        token: str | None,
+        word_seconds: float = ASK_SECONDS,
+    ) -> None:
         self.obeyed = NOTHING
         self.acknowledged = 0
         self._id = id
         self._token = token
+        self._word_seconds = word_seconds
         self._turn = asyncio.Lock()  # a word must not overtake an older one
+        self._lost: tuple[Client, ServerUnreachable] | None = None  # with whom the last word was lost, and why
         self._sending: asyncio.Task[ConsumerOutcome] | None = None
         self._said_at = 0.0  # on the clock of the event loop, as is what follows
         self._refused_until: dict[str, float] = {}
         self._told: dict[str, str] = {}
         self._heard_by: set[str] = set()
 
-    @contextlib.asynccontextmanager
-    async def speaking(self, client: Client) -> AsyncIterator[None]:
-        """Go on saying to a server that the router lives, for the length of a block; then nothing is on its way."""
-        self._said_at = asyncio.get_running_loop().time()
-        beating = asyncio.create_task(self._beat_on(client))
+    async def go_on(self, client: Client) -> None:
+        """Go on saying to a server that the router lives, until cancelled; then nothing is on its way.
+
+        Raises:
+            ClientError: as `say`; whoever hears no word would take the router as silent soon.
+        """
+        loop = asyncio.get_running_loop()
+        self._said_at = loop.time()
         try:
-            yield
+            while True:
+                left = self._said_at + HEARTBEAT_SECONDS - loop.time()
+                if left > 0:
+                    await asyncio.sleep(left)
+                else:
+                    await self.say(client)
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
             if self._sending is not None:
                 await asyncio.wait((self._sending,), timeout=LAST_WORD_SECONDS)
                 self._sending.cancel()
@@ -93,19 +109,24 @@ class Announcer:
             ClientError: it cannot be reached, or knows no such token.
         """
         async with self._turn:
+            if self._lost is not None and self._lost[0] is client:
+                raise self._lost[1]  # who waited for this turn need not wait for another word to run out of time
             self._said_at = now = asyncio.get_running_loop().time()
             if self._refused_until.get(client.server, now) > now:
                 return None
             request = ConsumerRequest(kind="router", applied_revision=self.obeyed.revision, mark=self.obeyed.mark)
             self._heard_by.add(client.server)  # from here on it may have it, whatever comes back
             self._sending = asyncio.create_task(
-                client.announce_consumer(self._id, request, timeout_seconds=ASK_SECONDS)
+                client.announce_consumer(self._id, request, timeout_seconds=self._word_seconds)
             )
             try:
                 outcome = await asyncio.shield(self._sending)
             except (ApiError, UnexpectedAnswer) as error:
                 self._not_taken(client.server, error, now=now)
                 return None
+            except ServerUnreachable as error:
+                self._lost = client, error
+                raise
             self._taken(client.server, outcome)
             return Word(outcome.revision, outcome.mark)
 
@@ -119,16 +140,6 @@ class Announcer:
                 await client.forget_consumer(self._id)
         except ClientError as error:
             log.debug("no goodbye: %s", error)  # the silence is noticed
-
-    async def _beat_on(self, client: Client) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            left = self._said_at + HEARTBEAT_SECONDS - loop.time()
-            if left > 0:
-                await asyncio.sleep(left)
-                continue
-            with contextlib.suppress(ClientError):  # the next look finds the same, and tells of it
-                await self.say(client)
 
     def _taken(self, server: str, outcome: ConsumerOutcome) -> None:
         self.acknowledged = outcome.applied_revision
@@ -145,7 +156,7 @@ class Announcer:
         status = error.problem.status if isinstance(error, ApiError) else error.status
         if status == _UNKNOWN_TOKEN:
             raise error
-        if status < 500:
+        if status < 500 and status not in _PASSING:
             self.acknowledged = 0
             self._refused_until[server] = now + REFUSED_SECONDS
             self._heard_by.discard(server)

@@ -14,15 +14,17 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from dnsd.api.client import Client
-from dnsd.api.errors import ClientError
+from dnsd.api.errors import ApiError, ClientError
 from dnsd.api.exchange import Exchange
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.server_announcing import Announcer
 from dnsd.router.server_reading import read_fleet
 from dnsd.router.server_standing import ASK_SECONDS, NOTHING, Standing, Word, standing_of
+from dnsd.together import until_one_ends
 
 log = logging.getLogger("dnsd.router")
 
@@ -35,12 +37,20 @@ GATHER_SECONDS = 0.005
 # Between attempts while no server answers. Unit: seconds.
 RETRY_SECONDS = 0.5
 
+# For the answer to a word, where there is a next server. That one has the word before anybody takes the router as
+# silent, which is after 10 s; so has the third one where two have stopped, after a heartbeat and twice this time with
+# the pause behind it. Unit: seconds.
+WORD_SECONDS = 3.0
+
 # So many looks in a row, each at the next server, must find a lower revision before one is obeyed: then the store has
 # lost writes, or was put back.
 BACKWARD_LOOKS = 3
 
 # So often a server that is cut off from its store is looked at before the others are tried again. Unit: looks.
 CUT_OFF_LOOKS = 5
+
+# Why servers did not answer at the start: each is told once. Unit: reasons.
+REASONS_REMEMBERED = 32
 
 
 class _PassedOver(Exception):
@@ -74,11 +84,12 @@ class ServerFollower:
         self._view = view
         self._token = token
         self._clock = clock
-        self._announcer = Announcer(id, token=token)
+        self._announcer = Announcer(id, token=token, word_seconds=WORD_SECONDS if len(servers) > 1 else ASK_SECONDS)
         self._rung = asyncio.Event()
         self._revision = 0  # of the server's state that is obeyed
         self._backward = 0  # looks in a row that found a lower one
         self._cut_off = 0  # looks in a row at servers that are cut off from their store
+        self._told: deque[str] = deque(maxlen=REASONS_REMEMBERED)
 
     @property
     def label(self) -> str:
@@ -98,9 +109,9 @@ class ServerFollower:
                 async with (
                     Client(server, token=token) as client,
                     Exchange(server, token=token, timeout_seconds=ASK_SECONDS) as exchange,
-                    self._announcer.speaking(client),
                 ):
-                    await self._follow(client, exchange)
+                    # A list may be long on its way; a word that does not arrive ends the wait for it.
+                    await until_one_ends(self._follow(client, exchange), self._announcer.go_on(client))
             except (ClientError, _PassedOver) as error:
                 self._failed(error)
             self._servers.append(self._servers.pop(0))
@@ -181,6 +192,10 @@ class ServerFollower:
         log.error("%s: revision %d counts again, after %d", self.label, standing.revision, self._revision)
 
     def _failed(self, error: ClientError | _PassedOver) -> None:
-        if self.up or self.heard_at is None:
-            log.warning("%s; %s", error, "obeying what is known" if self._view.loaded else "naming nobody until it is")
+        why = f"{self.label}: {error}" if isinstance(error, ApiError) else str(error)
+        if self.up or (self.heard_at is None and why not in self._told):
+            self._told.append(why)
+            log.warning(
+                "%s; %s", why, "obeying what is known" if self._view.loaded else "naming nobody before it answers"
+            )
         self.up = False

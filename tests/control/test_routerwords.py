@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dnsd.api.schemas import ConsumerRequest, DrainOutcome
-from dnsd.control import consumers
-from dnsd.errors import ConsumerConflict, InvalidRequest, StoreUnavailable
+from dnsd.control import consumers, routerwords
+from dnsd.errors import ConsumerConflict, InvalidRequest, StoreUnavailable, TooManyConsumers
 from dnsd.model.state import Consumer
 from dnsd.stores.base import DrainStore
 from dnsd.stores.sqlite import SqliteStore
@@ -372,3 +372,75 @@ async def test_nothing_is_kept_of_routers_that_are_not_there() -> None:
         await site.plane._router_words.write_signs()
     words = site.plane._router_words
     assert (words._written, words._signs, words._under_way) == ({}, {}, {})
+
+
+async def test_an_id_of_which_the_store_does_not_tell_is_nobodys_to_take() -> None:
+    """While a store can be written and not read, another kind of consumer may have come up under it."""
+    site = await site_of()
+    await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=0, applied_at=1.0, seen_at=site.clock.wall))
+    site.store._may_write = lambda: None
+    site.store.reads_fail = True
+    for call in (say(site, name="ns2"), site.plane.forget_consumer("ns2")):
+        with pytest.raises(StoreUnavailable):
+            await call
+    site.store.reads_fail = False
+    assert {each.id: each.kind for each in await site.store.consumers()}["ns2"] == "dns"
+
+
+async def test_routers_beyond_a_number_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes up ever new ids fills no store; those that are there go on, and a goodbye makes room."""
+    monkeypatch.setattr(routerwords, "MAX_ROUTERS", 3)
+    site = await site_of()
+    await site.store.heartbeat(Consumer(id="ns2", kind="dns", applied=0, applied_at=1.0, seen_at=site.clock.wall))
+    for number in (1, 2, 3):
+        await say(site, name=f"router-{number}")
+    with pytest.raises(TooManyConsumers, match="3 routers are known"):
+        await say(site, name="router-4")
+    assert "router-4" not in {each.id for each in await site.store.consumers()}
+    await say(site, name="router-1")
+    await site.plane.forget_consumer("router-2")
+    await say(site, name="router-4")
+
+
+async def test_a_router_that_was_lost_with_writes_can_be_said_goodbye_for() -> None:
+    """Whether the store lost them before the goodbye or after it: nobody waits for who has ended in order."""
+    site = await site_of()
+    for name in ("router-1", "router-2"):
+        await say(site, name=name)
+    await site.beat()
+    await site.plane.forget_consumer("router-1")
+    await site.store.forget_consumer("router-2")  # as when all is lost
+    site.plane._consumers.store_diverged()
+    await site.beat()
+    outcome = await site.drain("a")
+    await acknowledged()
+    assert await settled(site, outcome, wait_seconds=0.01) == ["router-2"]
+    await site.plane.forget_consumer("router-2")
+    await site.beat()
+    assert await settled(site, outcome) == []
+    assert "router" not in str(site.status("a").blockers)
+
+
+async def test_signs_of_life_from_before_a_halt_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The router may have told another server since that it has begun anew."""
+    site = await site_of()
+    words = site.plane._router_words
+    await site.drain("a")
+    for _ in range(2):
+        await say(site, *at(site))
+        await site.beat()
+    assert set(words._signs) == {"router-1"}
+    loop = asyncio.get_running_loop()
+    written = asyncio.Event()
+
+    async def note() -> None:
+        written.set()
+
+    monkeypatch.setattr(words, "write_signs", note)
+    running = asyncio.create_task(words.run())
+    await asyncio.sleep(0)
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + 60)
+    await written.wait()
+    running.cancel()
+    assert words._signs == {}

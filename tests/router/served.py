@@ -36,6 +36,7 @@ class Served:
         asked, done: method and path of each request, in the order in which they came, and were carried out.
         words: what routers said, and which of them, in order.
         tokens: those that it knows.
+        before: what stands before it, as a proxy does.
     """
 
     def __init__(self, site: Site) -> None:
@@ -44,9 +45,11 @@ class Served:
         self.done: list[str] = []
         self.words: list[tuple[str, int]] = []
         self.tokens: tuple[Token, ...] = ()
+        self.before: list[Any] = []
         self.held = asyncio.Event()
         self._hold_at: Callable[[str, bool], bool] = lambda what, is_done: False
         self._go_on = asyncio.Event()
+        self._is_stopped = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.site.plane, name)
@@ -63,7 +66,7 @@ class Served:
     def app(self) -> web.Application:
         """Return the application."""
         app = make_app(self, tokens=lambda: self.tokens, metrics=_scrape)
-        app.middlewares.insert(0, self._middleware())
+        app.middlewares[:0] = [*self.before, self._middleware()]
         return app
 
     def hold(self, at: Callable[[str, bool], bool]) -> None:
@@ -72,8 +75,14 @@ class Served:
         self._go_on.clear()
         self._hold_at = at
 
+    def stop_at(self, what: str) -> None:
+        """Hold a request up, and every one after it, as a process does that is stopped."""
+        self.hold(lambda asked, is_done: asked == what and not is_done)
+        self._is_stopped = True
+
     def release(self) -> None:
         """Let it go on."""
+        self._is_stopped = False
         self._go_on.set()
 
     def puts(self) -> int:
@@ -94,7 +103,8 @@ class Served:
         return middleware
 
     async def _wait(self, what: str, *, is_done: bool) -> None:
-        if not self.held.is_set() and self._hold_at(what, is_done):
+        is_first = not self.held.is_set() and self._hold_at(what, is_done)
+        if is_first or (self._is_stopped and self.held.is_set()):
             self.held.set()
             await self._go_on.wait()
 

@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from dnsd.api.client import Listing
+from dnsd.api.exchange import revision_of
 from dnsd.config.settings import Scope, Token
 from dnsd.router import server_announcing, server_following
 from dnsd.router.server_announcing import Announcer
@@ -185,6 +187,20 @@ async def test_a_token_that_may_only_read_is_told_once(
     assert "takes the router's word again" in caplog.text
 
 
+async def test_a_token_that_no_server_knows_is_told_once_for_each(caplog: pytest.LogCaptureFixture) -> None:
+    """With the server's name, however long the router waits at its start."""
+    site = await site_of()
+    first, second = Served(site), Served(site)
+    first.tokens = second.tokens = (a_token("t", Scope.ROUTER),)
+    async with following(first, second, token="another", loads=False) as (_, view):
+        await until(lambda: second.puts() > 3)
+        first.tokens = second.tokens = (a_token("another", Scope.ROUTER),)
+        await until(lambda: view.loaded)
+    told = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(told) == len(set(told)) == 2
+    assert all("http://127.0.0.1" in each and "token is not known" in each for each in told)
+
+
 async def test_a_refusal_is_not_asked_for_again_and_again() -> None:
     """Where nothing has changed: once in half a minute."""
     site = await site_of()
@@ -211,19 +227,41 @@ async def test_an_older_server_is_followed_without_a_word(status: int, caplog: p
             return await handler(request)  # type: ignore[no-any-return]
         return web.json_response(NO_WORD) if status == 200 else web.Response(status=status, text="no")
 
-    inner = server.app
-
-    def app() -> web.Application:
-        made = inner()
-        made.middlewares.insert(0, refuse)
-        return made
-
-    server.app = app  # type: ignore[method-assign]
+    server.before.append(refuse)
     async with following(server) as (follower, view):
         await site.drain("a")
         await until(lambda: view.drained() == {"a"})
         assert (follower.acknowledged, await words_of(site)) == (0, {})
     assert caplog.text.count("not acknowledged") == 1
+
+
+async def test_a_proxy_that_compresses_keeps_nothing_from_being_acknowledged() -> None:
+    """It makes the revisions that lists name weak ETags."""
+    site = await site_of()
+    server = Served(site)
+
+    @web.middleware
+    async def weaken(request: web.Request, handler: Any) -> web.StreamResponse:
+        response: web.StreamResponse = await handler(request)
+        if "ETag" in response.headers:
+            response.headers["ETag"] = f"W/{response.headers['ETag']}"
+        return response
+
+    server.before.append(weaken)
+    async with following(server) as (follower, _):
+        await site.drain("a")
+        await until(lambda: follower.acknowledged == 1)
+
+
+@pytest.mark.parametrize(
+    ("etag", "revision"),
+    [('"7"', 7), ('W/"7"', 7), ('"0"', 0), ("7", None), ("", None), ('"x"', None), ('"-7"', None)]
+    + [('"' + digits + '"', None) for digits in ("9" * 20, "9" * 5000, "\N{SUPERSCRIPT TWO}")],
+)
+def test_a_revision_is_read_from_an_etag(etag: str, revision: int | None) -> None:
+    """Whatever else a server sends there is none, and harms nothing."""
+    response: Any = SimpleNamespace(headers={"ETag": etag} if etag else {})
+    assert revision_of(response) == revision
 
 
 async def test_an_id_of_another_kind_is_told_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -274,6 +312,51 @@ async def test_the_next_server_has_the_routers_word_before_it_is_read() -> None:
         first.release()
     assert await words_of(other) == {}
     assert {first.asked[-1], second.asked[-1]} == {"DELETE /v1/consumers/r1"}
+
+
+@pytest.mark.parametrize("what", [NODES, PUT])
+async def test_a_server_that_stops_is_left_before_the_router_counts_as_silent(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the next one, after one word that does not arrive: a list may take its time, and is not waited for longer."""
+    monkeypatch.setattr(server_following, "WORD_SECONDS", 0.1)
+    monkeypatch.setattr(server_following, "LOOK_SECONDS", 0.001)  # so that a heartbeat waits for a look's word
+    store = BreakableStore()
+    await store.open()
+    site, other = await site_of(store=store), await site_of(store=store, server_id="ns2")
+    first, second = Served(site), Served(other)
+    async with following(first, second) as (_, view):
+        second.hold(lambda asked, done: asked == PUT)
+        first.stop_at(what)
+        await first.held.wait()
+        words = first.puts()
+        await second.held.wait()
+        assert first.puts() <= words + (what != PUT)
+        second.release()
+        revision = (await other.drain("a")).revision
+        await until(lambda: ("r1", revision) in second.words)
+        assert view.drained() == {"a"}
+        first.release()
+
+
+@pytest.mark.parametrize("status", [408, 429])
+async def test_an_answer_that_says_nothing_of_the_router_is_no_refusal(status: int) -> None:
+    """It is announced with its next word, and says goodbye."""
+    site = await site_of()
+    server = Served(site)
+    left = [status] * 2
+
+    @web.middleware
+    async def busy(request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.method == "PUT" and left:
+            return web.Response(status=left.pop())
+        return await handler(request)  # type: ignore[no-any-return]
+
+    server.before.append(busy)
+    async with following(server) as (follower, _):
+        await site.drain("a")
+        await until(lambda: follower.acknowledged == 1)
+    assert (left, await words_of(site)) == ([], {})
 
 
 async def test_after_a_loss_of_writes_nothing_is_acknowledged_that_is_not_obeyed() -> None:
