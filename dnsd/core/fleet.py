@@ -294,9 +294,12 @@ class Fleet:
         """Take a node's report; the caller has checked its sequence."""
         change = OverlayChange()
         now = self._step_to(now)
-        if self._evidence.report(report, now=now):
-            dirty: set[str] = set()
+        says_else = self._evidence.report(report, now=now)
+        if says_else:
             change.touched.add(report.node)
+        # On a clock that was set back, what was stale as the node was looked at may be fresh again, like this one.
+        if says_else or now < self._stepped_at:
+            dirty: set[str] = set()
             self._refresh(report.node, now, change, dirty)
             return self._finish(dirty, change)
         # What nearly all reports are: nothing is another than before, but for when this one gets stale.
@@ -324,9 +327,7 @@ class Fleet:
         """Take what the time alone has changed up to `now`; it may also have been set back."""
         change = OverlayChange()
         dirty: set[str] = set()
-        if now < self._stepped_at - CLOCK_SLACK_SECONDS:
-            self._set_back(now, change, dirty)
-            self._stepped_at = now
+        self._heed_set_back(now, change, dirty)
         self._take_due(self._step_to(now), change, dirty)
         return self._finish(dirty, change)
 
@@ -343,6 +344,7 @@ class Fleet:
         dirty: set[str] = set()
         if held == self._evidence.is_held:
             return change
+        self._heed_set_back(now, change, dirty)  # else a hold could find fresh who was stale already
         now = self._step_to(now)
         self._evidence.hold_freshness(now=now, held=held)
         # Whoever is fresh stays so for now, and whoever is stale too: only what was due already changes, and when.
@@ -353,8 +355,11 @@ class Fleet:
                 self._note_next_transition(self.nodes[key], now)
         return self._finish(dirty, change)
 
-    def _set_back(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
-        """Bring every node to a clock that was set back."""
+    def _heed_set_back(self, now: float, change: OverlayChange, dirty: set[str]) -> None:
+        """Bring every node to the clock where it was set back."""
+        if now >= self._stepped_at - CLOCK_SLACK_SECONDS:
+            return
+        self._stepped_at = now
         self._agenda.clear()
         self._evidence.set_back(now)
         change.touched.update(self.nodes)

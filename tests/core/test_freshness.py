@@ -120,6 +120,28 @@ def test_a_clock_that_is_set_back_ends_no_grace(instants: tuple[float, ...]) -> 
         assert not serves(fleet)
 
 
+def test_a_node_that_is_heard_while_the_clock_is_set_back_serves_when_it_is_right_again() -> None:
+    """It was stale by a second, and by the clock set back it is not: each report of it brings it back all the same."""
+    fleet = fleet_at()
+    fleet.tick(now=NOW + STALE_AFTER + 1)
+    assert not serves(fleet)
+    fleet.report(report_at(STALE_AFTER - 1), now=NOW + STALE_AFTER - 1)
+    fleet.tick(now=NOW + STALE_AFTER + 0.5)  # before anybody has noticed
+    assert serves(fleet)
+
+
+def test_a_store_that_is_lost_while_the_clock_is_set_back_holds_nobody_out() -> None:
+    """Who was stale and is not by that clock is back with the hold, and stays: its next reports say nothing new."""
+    fleet = fleet_at()
+    fleet.tick(now=NOW + STALE_AFTER + 1)
+    fleet.hold_freshness(now=NOW + STALE_AFTER - 1, held=True)
+    fleet.report(report_at(STALE_AFTER), now=NOW + STALE_AFTER)
+    assert serves(fleet)
+    fleet.hold_freshness(now=NOW + STALE_AFTER + 5, held=False)
+    fleet.tick(now=NOW + STALE_AFTER + 5)
+    assert serves(fleet)
+
+
 def test_another_interval_counts_from_the_next_look_on() -> None:
     """A reload that makes it shorter or longer does so for what is left of a grace as well."""
     stale = Hold(NOW + 1).ended(NOW + 9).begun_again(NOW + 11, stale_after=STALE_AFTER).ended(NOW + 20)
