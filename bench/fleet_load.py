@@ -73,12 +73,11 @@ class Connection:
         self.sock.sendall(request)
 
     def receive(self) -> None:
-        """Count the answers that are there; it does not wait for any."""
-        with contextlib.suppress(BlockingIOError):
-            data = self.sock.recv(READ_SIZE, socket.MSG_DONTWAIT)
-            if not data:
-                raise SystemExit(f"the server ended a connection with {len(self._pending)} answers to come")
-            self._buffer += data
+        """Count the answers that are there; where nothing is to be read, it would wait."""
+        data = self.sock.recv(READ_SIZE)
+        if not data:
+            raise SystemExit(f"the server ended a connection with {len(self._pending)} answers to come")
+        self._buffer += data
         while self._pending and (found := http.take_response(self._buffer)) is not None:
             began = self._pending.popleft()
             self._seen.statuses[found[0]] += 1
@@ -124,9 +123,7 @@ class Load:
         """Send reports and drains at their pace, until the time is over or somebody ends it."""
         began, reports = time.monotonic(), 0
         while not self.ended and (passed := time.monotonic() - began) < seconds:
-            for connection in self._connections:
-                if connection.is_waiting:
-                    connection.receive()
+            _receive_from([connection for connection in self._connections if connection.is_waiting], seconds=0)
             while reports < passed * reports_per_second:
                 self._report()
                 reports += 1
