@@ -177,7 +177,6 @@ class Runner:
         if isinstance(error, ApiError) and error.problem.status in (BAD_REQUEST, NOT_FOUND):
             self.machine.not_known()
         if may_pass(error) and not self.servers.all_failed:
-            log.warning("%s; trying the next server", error)
             self.report_soon()
             return
         self.do(self.machine.lost(str(error)))

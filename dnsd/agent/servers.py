@@ -1,11 +1,13 @@
 """The servers that an agent speaks to, tried in turn: one is kept until it fails.
 
-It knows which failures another server, or a later attempt, may not have; what is asked is the caller's.
+It knows which failures another server, or a later attempt, may not have, and tells the log when one is left for the
+next; what is asked is the caller's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -15,6 +17,8 @@ from typing import Self, TypeVar
 from dnsd.agent.tokenfile import read_token
 from dnsd.api.client import Client
 from dnsd.api.errors import ApiError, ClientError
+
+log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[Client], Awaitable[ResultT]]
@@ -84,6 +88,8 @@ class Servers:
             if self._turn == turn:  # or another request has found it out already
                 self._turn = (turn + 1) % len(self._urls)
                 self._failed += 1
+                if not self.all_failed:
+                    log.warning("%s; trying the next server", error)
             raise
         self._failed = 0
         return result

@@ -119,10 +119,12 @@ class Agent:
         """Wait until a server has taken a report of this process."""
 
         def reports() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the agent has ended; it said:\n{self.said()}"
             state = self.state()
             return state is not None and state.connected
 
-        wait_until(reports, f"the agent reports; it said:\n{self.said()}")
+        wait_until(reports, "the agent reports")
 
     def state(self) -> AgentState | None:
         """Return what it knows; None: it does not answer."""
