@@ -19,9 +19,9 @@ from tests.support.waiting import under_way
 
 DRAINS = 30_000
 
-# Far more than it is (0.1 s), and less than it would be (2 s) were all of it done on the loop. Unit: seconds of the
-# loop's own thread, so that those in which the machine did something else, or nothing, are not counted.
-LONGEST_SECONDS = 1.0
+# What the longest turn of the loop may take of all that is done meanwhile: it is a twentieth, and a fifth or more where
+# any of the large steps is taken on the loop. Both are times of the processor, however fast it is.
+LONGEST_SHARE = 0.125
 
 
 @asynccontextmanager
@@ -30,11 +30,14 @@ async def ticking(gaps: list[float]) -> AsyncIterator[None]:
 
     async def tick() -> None:
         last = time.thread_time()
-        while True:
-            await asyncio.sleep(0.002)
-            now = time.thread_time()
-            gaps.append(now - last)
-            last = now
+        try:
+            while True:
+                await asyncio.sleep(0.002)
+                now = time.thread_time()
+                gaps.append(now - last)
+                last = now
+        finally:
+            gaps.append(time.thread_time() - last)
 
     async with under_way(tick()):
         yield
@@ -50,8 +53,10 @@ async def test_a_fleet_of_drains_comes_back_in_one_commit_and_holds_nobody_up(tm
     gaps: list[float] = []
     with redis_server(tmp_path / "redis") as server:
         async with opened(server.url) as store:
+            before = time.process_time()
             async with ticking(gaps):
                 restoration = await restore(store, known, now=NOW)
+            spent = time.process_time() - before
             last = 4 * DRAINS + 1
             state = await store.load()
             assert restoration.state == state
@@ -64,5 +69,5 @@ async def test_a_fleet_of_drains_comes_back_in_one_commit_and_holds_nobody_up(tm
             assert [each.node for each in others] == [each.node for each in reversed(orders[-999:])]
             assert server.cli("xlen", "{dnsd}:history") == str(DRAINS + 1)
             assert len(await store.changes(after=last - 700)) == 700
-    print(f"the longest turn took {max(gaps):.3f} s")
-    assert max(gaps) < LONGEST_SECONDS
+    print(f"the longest turn took {max(gaps):.3f} s of {spent:.3f} s")
+    assert max(gaps) < LONGEST_SHARE * spent

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.support.redis import RedisServer, redis_server
-from tests.support.servers import PATIENCE_SECONDS, Server, serving, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server, pause, serving, wait_until
 
 SCRIPT = Path(__file__).with_name("foreign_follower.py")
 ROUTER = "router-7"
@@ -181,7 +181,7 @@ def test_a_foreign_follower_acts_by_every_change_before_it_is_acknowledged(site:
 def test_the_server_waits_for_a_foreign_follower_that_is_late(site: Site, tmp_path: Path) -> None:
     """An order is not acknowledged as applied by all until a follower that hangs has gone on and applied it."""
     with following(tmp_path, site.redis) as follower, ThreadPoolExecutor(1) as pool:
-        follower.process.send_signal(signal.SIGSTOP)
+        pause(follower.process.pid)
         status, outcome = site.call("PUT", "/v1/nodes/edge-1/drain?wait=applied&timeout=1", reason="late")
         assert (status, site.who(outcome)) == (202, ({"ns1"}, {ROUTER}))
         blockers = site.call("GET", "/v1/nodes/edge-1/status")[1]["blockers"]
@@ -201,7 +201,7 @@ def test_a_foreign_follower_loads_anew_where_changes_were_missed(site: Site, tmp
     """A follower that the stream has left behind notices the gap, loads a cut, and acts by the truth."""
     with following(tmp_path, site.redis) as follower:
         site.call("PUT", "/v1/nodes/edge-1/drain?wait=applied", reason="known")
-        follower.process.send_signal(signal.SIGSTOP)
+        pause(follower.process.pid)
         site.call("PUT", "/v1/nodes/ingest-1/drain", reason="missed")
         site.call("DELETE", "/v1/nodes/edge-1/drain")
         site.call("PUT", "/v1/nodes/edge-2/drain", reason="missed as well")
@@ -230,7 +230,7 @@ def test_a_foreign_follower_acts_by_both_histories_until_it_has_heard_dnsd(site:
     with following(tmp_path, site.redis, str(BOTH_SECONDS)) as follower:
         site.call("PUT", "/v1/nodes/edge-1/drain?wait=applied", reason="to stay")
         assert site.server.stop() == 0
-        follower.process.send_signal(signal.SIGSTOP)
+        pause(follower.process.pid)
         site.redis.cli("FLUSHALL")
         (site.server.folder / "last-state").unlink()
         site.server.start()

@@ -17,7 +17,7 @@ from tests.router.processes import RouterProcess, a_running_router, by_store
 from tests.support.background import Background
 from tests.support.redis import RedisServer, redis_server
 from tests.support.redis_fleet import NODES, call, drain, listed, redis_fleet, undrain
-from tests.support.servers import PATIENCE_SECONDS, Server, wait_until
+from tests.support.servers import PATIENCE_SECONDS, Server, pause, wait_until
 
 Record = Callable[[str, object], None]
 
@@ -103,7 +103,7 @@ def test_waiting_for_applied_waits_for_a_router_that_hangs(shared_fleet: Fleet) 
     """Stopped, it is pending by name; once it goes on, whoever waits is told at once."""
     servers, router = shared_fleet
     assert router.process is not None
-    router.process.send_signal(signal.SIGSTOP)
+    pause(router.process.pid)
     try:
         reply = drain(servers[0], "edge-1", query="?wait=applied&timeout=3")
         assert reply.status == 202

@@ -9,15 +9,19 @@ import pytest
 import pytest_asyncio
 
 from dnsd.stores.base import DrainStore
-from dnsd.stores.redis import connecting
+from dnsd.stores.redis import confirming, connecting
 from tests.stores.kinds import Kind
 from tests.support.servers import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
-def _patient_dialling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a Redis that is there found however long the machine stands still; tests of one that hangs wait less."""
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a Redis that is there found, and its replica heard, however long the machine stands still.
+
+    Tests of those that hang or are missing wait less.
+    """
     monkeypatch.setattr(connecting, "DIAL_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(confirming, "REPLICA_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest_asyncio.fixture

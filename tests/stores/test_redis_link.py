@@ -15,7 +15,7 @@ import pytest
 from dnsd.errors import NotReplicated, StoreRefused, StoreUnavailable
 from dnsd.stores.base import DrainStore
 from dnsd.stores.claims import SerialClaim
-from dnsd.stores.redis import connecting, link
+from dnsd.stores.redis import confirming, connecting, link
 from dnsd.stores.redis.store import LOAD_SECONDS, RedisStore
 from tests.stores.redis_stores import opened, refusal, store_at
 from tests.stores.samples import put_drain
@@ -185,7 +185,7 @@ async def test_databases_and_prefixes_are_apart() -> None:
                 assert (await other.load()).revision == 0
 
 
-async def test_of_several_hosts_the_primary_is_used(tmp_path: Path) -> None:
+async def test_of_several_hosts_the_primary_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A replica and a dead host are passed over; when the primary is gone and the replica promoted, that one is."""
     with redis_server(tmp_path / "a") as primary, redis_server(tmp_path / "b", replica_of=primary) as replica:
         url = f"redis://127.0.0.1:{free_port()},127.0.0.1:{replica.port},127.0.0.1:{primary.port}/0"
@@ -198,6 +198,7 @@ async def test_of_several_hosts_the_primary_is_used(tmp_path: Path) -> None:
             await eventually(store.load)
             assert (await store.load()).revision == 1
             assert await put_drain(store, 1) == 2
+            monkeypatch.setattr(confirming, "REPLICA_SECONDS", 0.1)
             with pytest.raises(NotReplicated, match="it is written, but 0 of 1 replicas have it"):
                 await store.confirm(revision=2)
 

@@ -10,6 +10,7 @@ import pytest
 from dnsd.model.state import Consumer
 from dnsd.stores.following import SharedRead, says_more
 from tests.stores.samples import NOW
+from tests.support.servers import PATIENCE_SECONDS
 
 REST_SECONDS = 0.1
 
@@ -58,7 +59,8 @@ async def test_there_is_a_rest_between_two_reads_and_none_before_the_first() -> 
     first, second = source.begun
     assert second - first >= REST_SECONDS
     lasting = Source(rest_seconds=600.0)
-    await lasting.shared.read()  # without a rest before it
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await lasting.shared.read()  # without a rest before it
     again = asyncio.create_task(lasting.shared.read())
     await asyncio.sleep(REST_SECONDS)
     assert len(lasting.begun) == 1

@@ -16,9 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from tests.support.servers import PATIENCE_SECONDS, free_port, started, wait_until
+from tests.support.servers import PATIENCE_SECONDS, free_port, pause, started, wait_until
 
 # What a socket's path may take, with the zero at its end. Unit: bytes.
 SOCKET_PATH_BYTES = 108
@@ -173,9 +171,7 @@ class RedisServer:
     def pause(self) -> None:
         """Make the server hang: connections stay and can be made, and nothing is answered."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        process = psutil.Process(self.process.pid)
-        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "it has stopped")
+        pause(self.process.pid)
 
     def resume(self) -> None:
         """Let a paused server go on."""

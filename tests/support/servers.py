@@ -171,6 +171,13 @@ def wait_until(condition: Callable[[], object], what: str, *, seconds: float = P
     return time.monotonic() - began
 
 
+def pause(pid: int) -> None:
+    """Have a process hang until it gets a SIGCONT; return when it does."""
+    os.kill(pid, signal.SIGSTOP)
+    process = psutil.Process(pid)
+    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "it has stopped")
+
+
 def alive(process: psutil.Process) -> bool:
     """Say whether a process still does anything; one that nobody has reaped yet does not."""
     try:

@@ -61,7 +61,9 @@ async def test_no_answer_is_older_than_an_acknowledgement(start_pool: StartPool,
 
 
 @pytest.mark.alone
-async def test_a_killed_worker_is_replaced_at_once(start_pool: StartPool, address: Address) -> None:
+async def test_a_killed_worker_is_replaced_at_once(
+    start_pool: StartPool, address: Address, caplog: pytest.LogCaptureFixture
+) -> None:
     """Under load, the others answer on, and what is lost is what was in the dead worker's hands."""
     pool = await start_pool()
     loop = asyncio.get_running_loop()
@@ -74,6 +76,7 @@ async def test_a_killed_worker_is_replaced_at_once(start_pool: StartPool, addres
         answered = len(askers.exchanges)
         await until(lambda: len(askers.exchanges) > answered + 200)
     print(f"killed → replaced: {seconds * 1000:.0f} ms")
+    assert "is started again in" not in caplog.text  # as of one that is waited with
     assert len(askers.lost) <= 8  # each client has one query under way
     assert [exchange for exchange in askers.lost if exchange.sent_at > noticed_at] == []
 

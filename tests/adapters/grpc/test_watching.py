@@ -45,6 +45,13 @@ async def _failure_of(call: Any) -> tuple[int, Failure]:
 async def test_a_watcher_that_takes_nothing_in_for_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for a watcher that does not read is bounded; its call ends, also where it never reads that."""
     monkeypatch.setattr(frame, "ABORT_TIMEOUT_SECONDS", 0.2)
+    ended, abort = asyncio.Event(), frame._abort
+
+    async def noted(*args: Any) -> None:
+        await abort(*args)
+        ended.set()
+
+    monkeypatch.setattr(frame, "_abort", noted)
     async with grpc_site() as site:
         slow = aiter(await _watch(site))
         site.plane.emit(_event())
@@ -54,6 +61,7 @@ async def test_a_watcher_that_takes_nothing_in_for_too_long_is_cut_off(monkeypat
             site.plane.emit(_event(text="x" * LARGE))
             await asyncio.sleep(0.001)
         await until(lambda: site.counted("ended") == 1)
+        await until(ended.is_set)
         assert not site.plane.followers
         site.watches._send_timeout_seconds = PATIENCE_SECONDS
         other = await _watch(site)  # one that reads is not held up
