@@ -145,3 +145,20 @@ class Checked:
 
     health: Health
     text: str
+
+
+# What a server's checks have found, of the nodes and roles of which they know anything: node → role → up or not.
+Results = Mapping[str, Mapping[str, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBy:
+    """What a server tells readers of its store that its checks have found.
+
+    Args:
+        results: of one server the same object for as long as it tells nothing else.
+        seen_at: its last sign of life, on its own clock; None: there is none.
+    """
+
+    results: Results
+    seen_at: float | None

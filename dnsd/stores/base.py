@@ -6,9 +6,10 @@ the current revision (compare-and-set). It knows nothing of pools, guards, permi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from dnsd.model.check import CheckedBy, Results
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
@@ -200,6 +201,24 @@ class DrainStore(Protocol):
         None: nobody has told of any yet, the store has lost it, or it is one that tells nobody.
         """
 
+    async def tell_checked(self, results: Results, *, server: str, at: float) -> None:
+        """Have programs that read the store find what a server's checks have found, and nothing else of that server.
+
+        Where the store has just that already, nothing is written; so whoever repeats it puts right what the store has
+        lost. A store that none but dnsd reads has nobody to tell. A dnsd server never reads it back.
+
+        Args:
+            results: all that is known; an object that its caller never changes. Empty: the server tells of nothing.
+            server: the id of the server that tells it.
+            at: instant.
+        """
+
+    async def checked(self) -> Mapping[str, CheckedBy]:
+        """Return what servers tell of their checks, by server, for a router; also of those that have died since.
+
+        One whose word cannot be read, or is not whole at this moment, is left out.
+        """
+
     async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
         """Give zones their serials, by the rule of `dnsd.stores.claims`, and keep the last of each.
 
@@ -222,7 +241,10 @@ class DrainStore(Protocol):
         """Keep what several consumers say of themselves, as `heartbeat` does of one, in one step."""
 
     async def forget_consumer(self, consumer: str) -> None:
-        """Forget a consumer that has ended in order, so that nobody waits for it; harmless for an unknown one."""
+        """Forget a consumer that has ended in order, so that nobody waits for it; harmless for an unknown one.
+
+        What it has told of its checks is forgotten with it.
+        """
 
     async def consumers(
         self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0

@@ -7,11 +7,12 @@ wait for news: that is what makes a commit atomic here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreUnavailable
+from dnsd.model.check import CheckedBy, Results
 from dnsd.model.drain import Drain, DrainKey
 from dnsd.model.node import Node
 from dnsd.model.report import Report
@@ -168,6 +169,13 @@ class MemoryStore:
     async def configured(self) -> tuple[Node, ...] | None:
         """Nobody is told of them."""
         return None
+
+    async def tell_checked(self, results: Results, *, server: str, at: float) -> None:
+        """Nobody but dnsd reads this store."""
+
+    async def checked(self) -> Mapping[str, CheckedBy]:
+        """Nobody is told of checks."""
+        return {}
 
     async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
         """Give zones their serials; see `DrainStore.claim_serials`."""

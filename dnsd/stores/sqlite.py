@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from dnsd.errors import StoreUnavailable
+from dnsd.model.check import CheckedBy, Results
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
@@ -217,6 +218,13 @@ class SqliteStore:
     async def configured(self) -> tuple[Node, ...] | None:
         """Nobody is told of them."""
         return None
+
+    async def tell_checked(self, results: Results, *, server: str, at: float) -> None:
+        """Nobody but dnsd reads this store."""
+
+    async def checked(self) -> Mapping[str, CheckedBy]:
+        """Nobody is told of checks."""
+        return {}
 
     async def claim_serials(self, claims: Sequence[SerialClaim]) -> tuple[int, ...]:
         """Give zones their serials; see `DrainStore.claim_serials`."""

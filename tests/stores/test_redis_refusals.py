@@ -25,6 +25,8 @@ TYPES = {
     "drains": ("set", "x"),
     "nodes": ("lpush", "x"),
     "configured": ("lpush", "x"),
+    "checked": ("set", "x"),
+    "checked-whole": ("lpush", "x"),
     "reports": ("set", "x"),
     "consumers": ("set", "x"),
     "changes": ("set", "x"),

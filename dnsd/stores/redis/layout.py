@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from dnsd.model.check import Results
 from dnsd.model.drain import Drain
 from dnsd.model.node import Node
 from dnsd.model.report import Report
@@ -74,6 +76,8 @@ class Keys:
         self.drains = tag + "drains"
         self.nodes = tag + "nodes"
         self.configured = tag + "configured"
+        self.checked = tag + "checked"
+        self.checked_whole = tag + "checked-whole"
         self.reports = tag + "reports"
         self.consumers = tag + "consumers"
         self.changes = tag + "changes"
@@ -91,6 +95,8 @@ class Keys:
             self.drains: "hash",
             self.nodes: "hash",
             self.configured: "string",
+            self.checked: "hash",
+            self.checked_whole: "hash",
             self.reports: "hash",
             self.consumers: "hash",
             self.changes: "stream",
@@ -300,6 +306,64 @@ def read_configured(text: str | None) -> tuple[Node, ...] | None:
         return None
     nodes: tuple[Node, ...] = _read(lambda data: tuple(map(Node.from_json, data["nodes"].values())), text)
     return nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """What a server's checks have found since it told all that it knew then.
+
+    Args:
+        mark: by which it knows what it told then; None: it has told it nothing, and here is all there is.
+        nodes: in the place of what it told then; without a role: it knows nothing of the node any more.
+    """
+
+    mark: str | None
+    nodes: Results
+
+
+def write_lately(lately: Lately, *, at: float) -> str:
+    """Return what is new of a server's checks as Redis keeps it."""
+    return dump({"at": format_instant(at), "whole": lately.mark, "nodes": _words_of(lately.nodes)})
+
+
+def read_lately(text: str) -> Lately:
+    """Read what is new of a server's checks.
+
+    Raises:
+        ValueError: this dnsd cannot read it.
+    """
+
+    def from_json(data: Mapping[str, Any]) -> Lately:
+        mark = data.get("whole")
+        return Lately(None if mark is None else str(mark), _results_of(data["nodes"]))
+
+    return _read(from_json, text)
+
+
+def write_whole(mark: str, results: Results) -> str:
+    """Return all that a server's checks had found at some time as Redis keeps it."""
+    return dump({"mark": mark, "nodes": _words_of(results)})
+
+
+def read_whole(text: str) -> tuple[str, Results]:
+    """Read all that a server's checks had found at some time, and its mark.
+
+    Raises:
+        ValueError: this dnsd cannot read it.
+    """
+    return _read(lambda data: (str(data["mark"]), _results_of(data["nodes"])), text)
+
+
+def _words_of(results: Results) -> dict[str, dict[str, str]]:
+    return {node: {role: "up" if up else "down" for role, up in roles.items()} for node, roles in results.items()}
+
+
+def _results_of(data: Mapping[str, Mapping[str, str]]) -> Results:
+    """Return what words say; of a word that this dnsd does not know, nothing."""
+    return {
+        node: {role: word == "up" for role, word in roles.items() if word in ("up", "down")}
+        for node, roles in data.items()
+    }
 
 
 def write_claims(claims: Iterable[SerialClaim]) -> list[str]:

@@ -7,13 +7,14 @@ values mean, the `layout`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
 from dnsd.errors import ChangesTrimmed, RevisionConflict, StoreDiverged, StoreRefused
+from dnsd.model.check import CheckedBy, Results
 from dnsd.model.node import Node
 from dnsd.model.report import Report
 from dnsd.model.state import Change, ChangeRecord, Consumer, FleetState, HistoryEntry
@@ -22,7 +23,9 @@ from dnsd.stores.claims import SerialClaim
 from dnsd.stores.following import Bell, follow, says_more
 from dnsd.stores.redis import faults, layout, scripts
 from dnsd.stores.redis.address import Address
+from dnsd.stores.redis.aside import FEW, aside
 from dnsd.stores.redis.checking import check_server
+from dnsd.stores.redis.checkwords import CheckWords
 from dnsd.stores.redis.confirming import Confirmer
 from dnsd.stores.redis.connecting import ANSWER_SECONDS, Checked, Connected, Lane
 from dnsd.stores.redis.dialling import Dialler
@@ -36,9 +39,6 @@ LOAD_SECONDS = 30.0
 
 # What a large commit may take: several times what it does. Unit: changes a second.
 CHANGES_PER_SECOND = 2_000
-
-# Values that are read or written on the spot; more of them would hold up everybody else. Unit: values.
-FEW = 200
 
 # How often it is looked whether the store still is where a caller that waits has seen it. Unit: seconds.
 POLL_CHANGES_SECONDS = 1.0
@@ -85,6 +85,7 @@ class RedisStore:
         self._confirmer = Confirmer(self._link, self._keys, label=self._label, min_replicas=min_replicas)
         self._writes: set[asyncio.Task[Any]] = set()
         self._roll_call = RollCall(self._link, self._keys, label=self._label)
+        self._check_words = CheckWords(self._link, self._keys, label=self._label)
 
     @property
     def label(self) -> str:
@@ -161,7 +162,7 @@ class RedisStore:
             )
 
         size = len(changes) + len(history)
-        becomes, words = await _aside(prepared, size=size)
+        becomes, words = await aside(prepared, size=size)
         answer = await self._to_its_end(self._run_commit(words, size=size))
         await self._check_committed(answer, expected_revision=expected_revision)
         self._changed.ring()
@@ -281,7 +282,7 @@ class RedisStore:
             told = ((report.node, str(report.sequence), layout.dump(report.to_json())) for report in reports)
             return [str(REPORTS_KEPT), *chain.from_iterable(told)]
 
-        words = await _aside(prepared, size=len(reports))
+        words = await aside(prepared, size=len(reports))
 
         async def write(client: Redis) -> None:
             await client.register_script(scripts.PUT_REPORTS)((self._keys.reports, self._keys.reported), words)
@@ -332,7 +333,7 @@ class RedisStore:
 
     async def tell_configured(self, nodes: Sequence[Node], *, server: str, at: float) -> None:
         """Tell readers of other programs which nodes a configuration declares."""
-        text = await _aside(lambda: layout.write_configured(nodes, server=server, at=at), size=len(nodes))
+        text = await aside(lambda: layout.write_configured(nodes, server=server, at=at), size=len(nodes))
         await self._to_its_end(self._link.run(lambda client: client.set(self._keys.configured, text)))
 
     async def configured(self) -> tuple[Node, ...] | None:
@@ -344,7 +345,17 @@ class RedisStore:
             return found
 
         text = await self._link.run(read, seconds=LOAD_SECONDS, lane=Lane.LOADING)
-        return await self._understood(_aside(lambda: layout.read_configured(text), size=len(text or "")))
+        return await self._understood(aside(lambda: layout.read_configured(text), size=len(text or "")))
+
+    # --- checks -------------------------------------------------------------------------------------------------
+
+    async def tell_checked(self, results: Results, *, server: str, at: float) -> None:
+        """Have readers find what a server's checks have found; see `DrainStore.tell_checked`."""
+        await self._to_its_end(self._check_words.tell(results, server=server, at=at))
+
+    async def checked(self) -> Mapping[str, CheckedBy]:
+        """Return what servers tell of their checks, by server; see `DrainStore.checked`."""
+        return await self._check_words.read()
 
     # --- serials ------------------------------------------------------------------------------------------------
 
@@ -394,8 +405,13 @@ class RedisStore:
         return await self._to_its_end(self._link.run(write))
 
     async def forget_consumer(self, consumer: str) -> None:
-        """Forget a consumer that has ended."""
-        await self._to_its_end(self._link.run(lambda client: client.hdel(self._keys.consumers, consumer)))
+        """Forget a consumer that has ended, and what it has told of its checks."""
+        keys = (self._keys.consumers, self._keys.checked, self._keys.checked_whole)
+
+        async def write(client: Redis) -> None:
+            await scripts.together(client, *(("HDEL", key, consumer) for key in keys))
+
+        await self._to_its_end(self._link.run(write))
 
     async def consumers(
         self, *, unlike: tuple[Consumer, ...] | None = None, wait_seconds: float = 0.0
@@ -446,9 +462,4 @@ async def _read_number(text: str | None) -> int:
 
 
 async def _each(read: Callable[[ValueT], ResultT], values: Sequence[ValueT]) -> tuple[ResultT, ...]:
-    return await _aside(lambda: tuple(map(read, values)), size=len(values))
-
-
-async def _aside(work: Callable[[], ResultT], *, size: int) -> ResultT:
-    """Do something; in a thread where it is about so many values that others would wait for it."""
-    return await asyncio.to_thread(work) if size > FEW else work()
+    return await aside(lambda: tuple(map(read, values)), size=len(values))
