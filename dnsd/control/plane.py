@@ -35,6 +35,7 @@ from dnsd.api.schemas import (
 from dnsd.config.settings import Settings
 from dnsd.control.actor import Actor
 from dnsd.control.checks.checking import Checks
+from dnsd.control.checks.telling import ChecksTeller
 from dnsd.control.consumers import Consumers
 from dnsd.control.drains import DrainService
 from dnsd.control.events import EventHub
@@ -131,6 +132,7 @@ class ControlPlane:
         self._drains = DrainService(self._writer, publisher, settings=present, known_holder=self._has_drained)
         self.checks = Checks(publisher, settings=present)
         publisher.on_nodes = self.checks.follow
+        self._teller = ChecksTeller(store, self.checks, publisher, settings=present, clock=clock)
         self._inventory = Inventory(self._writer, publisher, store, settings=present, health=health, clock=clock)
         self._consumers = Consumers(settings.server_id, store, publisher, health=health, clock=clock, steady=steady)
         self._router_words = RouterWords(
@@ -180,6 +182,7 @@ class ControlPlane:
             self._inventory.run(),
             self._inventory.follow_reports(),
             self.checks.run(),
+            self._teller.run(),
             self.publisher.health_news.run(),
             *(() if self._keeper is None else (self._keeper.run(),)),
             *(() if self.versions is None else (self.versions.run(),)),
@@ -193,6 +196,7 @@ class ControlPlane:
         self.hub.close()
         await self.workers.stop()
         await self._inventory.flush()
+        await self._teller.leave()
         await self._consumers.leave()
         if self._keeper is not None:
             await self._keeper.keep()

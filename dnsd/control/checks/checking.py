@@ -64,6 +64,7 @@ class Checks:
         prober: makes one try; None: over the network.
 
     Attributes:
+        on_told: told of the nodes of which the publisher was told.
         counts: (type, result) → tries since the start.
         lag_seconds: how much later than it was due the last try began.
     """
@@ -78,6 +79,7 @@ class Checks:
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.lag_seconds = 0.0
+        self.on_told: Callable[[Collection[str]], None] = lambda nodes: None
         self._publisher = publisher
         self._settings = settings
         self._prober = prober or Prober()
@@ -139,6 +141,13 @@ class Checks:
             self._first = _Round(now + FIRST_ROUND_SECONDS)
         self._first.left |= found
         self._first.nodes |= {node for target in found for node in self._assignment.users(target)}
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether the first tries since the last new targets are over, and the publisher knows what they found."""
+        if not self._running:
+            return False
+        return not self._touched if not self._first.left else asyncio.get_running_loop().time() >= self._first.ends
 
     def states(self) -> Mapping[str, int]:
         """Return how many targets are up, down and not known yet."""
@@ -241,6 +250,7 @@ class Checks:
         self._touched -= told.keys()
         if told:
             self._publisher.checked(told)
+            self.on_told(told.keys())
 
     def _of(self, node: str) -> dict[str, Checked]:
         before = self._publisher.fleet.checks_of(node)
