@@ -61,6 +61,7 @@ class FleetView:
         self._configured: dict[str, Node] = {}
         self._drains: dict[str, dict[DrainKey, Drain]] = {}
         self._reports: dict[str, Report] = {}
+        self._checked: dict[str, Mapping[str, Health]] = {}  # by node and role
         self._told: Mapping[tuple[str, str], Told] | None = None
         self._members: dict[str, dict[str, Member]] = {}  # by node and role
         self._placed: dict[str, dict[str, int]] = {}  # sessions by node and role, since its last report
@@ -170,6 +171,14 @@ class FleetView:
             self._placed.pop(each.node, None)
         self._renew({each.node for each in new}, now=now)
 
+    def take_checked(self, verdicts: Mapping[str, Mapping[str, Health]], *, now: float) -> None:
+        """Take what servers' checks have found of some nodes, by role; nothing: nobody says anything of a node."""
+        for node, found in verdicts.items():
+            self._checked.pop(node, None)
+            if found:
+                self._checked[node] = found
+        self._renew(verdicts, now=now)
+
     def take_told(self, told: Mapping[tuple[str, str], Told], *, now: float) -> None:
         """Take what a server says of every node and role; from now on that counts instead of reports."""
         before, self._told = self._told or {}, dict(told)
@@ -253,9 +262,10 @@ class FleetView:
             share = 1.0 if ramp is None else ramp.share
             # What `stale_at` says is all there is to freshness: the report itself knows no hold.
             fresh_after = math.inf if report is not None and now < self._stale_at(report) else 0.0
-            health = Health.UP
-            if member.node.monitor is not Monitor.CHECK:  # what servers find by checks stands in no store
-                health = health_of(member.node, role, report, now=now, stale_after=fresh_after)
+            checked = self._checked.get(member.id, {}).get(role)
+            if checked is None and member.node.monitor is Monitor.CHECK:
+                checked = Health.UP  # nobody says anything of it
+            health = health_of(member.node, role, report, now=now, stale_after=fresh_after, checked=checked)
             kinds = report.sessions.get(role, {}) if report is not None else {}
             sessions = sum(count or 0 for count in kinds.values()) + self._placed.get(member.id, {}).get(role, 0)
         self.roles[role].become(member, mode, health, sessions=sessions, share=share)

@@ -21,6 +21,7 @@ from pathlib import Path
 from dnsd.errors import ChangesTrimmed, StoreDiverged, StoreRefused, StoreUnavailable
 from dnsd.model.node import Node
 from dnsd.model.state import Consumer, FleetState
+from dnsd.router.checks import ChecksReader
 from dnsd.router.fleet_view import FleetView
 from dnsd.router.state_file import keep_state
 from dnsd.router.union import Loss, servers_agree, servers_of, union
@@ -82,6 +83,7 @@ class StoreFollower:
         self._state_file = state_file
         self._both_seconds = both_seconds
         self._clock = clock
+        self._checks = ChecksReader(store, view, clock=clock)
         self._progressed = asyncio.Event()
         self._announced = asyncio.Event()
         self._state_moved = asyncio.Event()
@@ -107,6 +109,7 @@ class StoreFollower:
             group.create_task(self._follow_on())
             group.create_task(self._hear_reports())
             group.create_task(self._read_configured_on())
+            group.create_task(self._checks.run())
             if self._state_file is not None:
                 path, moved = self._state_file, self._state_moved
                 group.create_task(
@@ -219,6 +222,7 @@ class StoreFollower:
     async def _load(self) -> None:
         """Take the store's state, where it is not older than what is obeyed."""
         configured = await self._store.configured()
+        await self._checks.look()  # so that no node is named at first that is known to be down
         state = await self._store.load()
         if self._view.loaded and state.revision < self._view.revision:
             await asyncio.sleep(AGAIN_SECONDS)  # the next look finds out what happened
