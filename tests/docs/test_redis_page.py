@@ -66,6 +66,10 @@ async def test_the_user_of_the_page_may_do_what_dnsd_does(tmp_path: Path, monkey
             assert len((await store.reports())[0]) == len((await store.reports(after="0-0"))[0]) == 1
             await store.drop_report("edge-1")
             await store.tell_configured([], server="ns1", at=NOW)
+            for count in (1, 1000, 0):
+                found = {f"edge-{number}": {"edge": True} for number in range(count)}
+                await store.tell_checked(found, server="ns1", at=NOW)
+                assert len(await store.checked()) == (1 if count else 0)
             await store.heartbeat(Consumer(id="ns1", kind="dns", applied=3, applied_at=NOW, seen_at=NOW))
             assert len(await store.consumers()) == 1
             await store.forget_consumer("ns1")
@@ -94,6 +98,8 @@ def test_the_routers_user_of_the_page_may_do_what_a_router_does(tmp_path: Path) 
         for words in (
             ["GET", "{dnsd}:revision"],
             ["HGETALL", "{dnsd}:drains"],
+            ["HGETALL", "{dnsd}:checked"],
+            ["HGETALL", "{dnsd}:checked-whole"],
             ["XREVRANGE", "{dnsd}:changes", "+", "-", "COUNT", "1"],
             ["XRANGE", "{dnsd}:changes", "1-0", "+", "COUNT", "1000"],
             ["XREAD", "BLOCK", "1", "STREAMS", "{dnsd}:changes", "1-0"],
