@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from dnsd.model.state import Action, Consumer, HistoryEntry
+from dnsd.model.times import parse_instant
 from dnsd.stores.base import CHANGES_KEPT, REPORTS_KEPT
 from dnsd.stores.opening import open_store, why_not
 from dnsd.stores.redis import faults, layout
+from dnsd.stores.redis.layout import Lately
 from tests.docs.example import ROOT, example
 from tests.docs.sessions import check_session, session_of
 from tests.stores.samples import NOW, a_drain, a_report, placed, released, told
@@ -139,6 +142,17 @@ def test_the_page_tells_the_bounds_and_the_layouts_version() -> None:
     assert bounds["{dnsd}:reported"] == f"about {REPORTS_KEPT:,}"
     assert f"the version of this layout: `{layout.SCHEMA}`" in text
     assert f"Redis {'.'.join(map(str, layout.OLDEST_VERSION))} or newer" in text
+
+
+def test_what_the_page_shows_of_checks_is_what_is_written() -> None:
+    """The two values are those of one server, as the layout reads and writes them."""
+    section = PAGE.read_text().partition("\n### What checks have found\n")[2].partition("\n### ")[0]
+    lately, whole = re.findall(r"```json\n(.+?)\n```", section, re.DOTALL)
+    mark, results = layout.read_whole(whole)
+    assert layout.write_whole(mark, results) == whole
+    read = layout.read_lately(lately)
+    assert read == Lately(mark, {"edge-9": {"edge": False}, "edge-7": {}})
+    assert layout.write_lately(read, at=parse_instant(json.loads(lately)["at"])) == lately
 
 
 def test_the_page_lists_every_action_of_the_history() -> None:

@@ -145,9 +145,8 @@ class Checks:
     @property
     def is_settled(self) -> bool:
         """Say whether the first tries since the last new targets are over, and the publisher knows what they found."""
-        if not self._running:
-            return False
-        return not self._touched if not self._first.left else asyncio.get_running_loop().time() >= self._first.ends
+        is_over = asyncio.get_running_loop().time() >= self._first.ends + 2 * GATHER_SECONDS
+        return self._running and (is_over or not (self._first.left or self._touched))
 
     def states(self) -> Mapping[str, int]:
         """Return how many targets are up, down and not known yet."""

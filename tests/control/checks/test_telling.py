@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dnsd.control.checks import telling
+from dnsd.control.checks import checking, telling
 from dnsd.control.checks.telling import ChecksTeller
 from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.check import Results
@@ -121,8 +121,21 @@ async def test_what_is_not_known_is_left_out(network: FakeProber) -> None:
         assert store.told == [words(a=True)]
 
 
-async def test_what_a_server_of_the_same_id_told_before_stands_until_more_is_known(network: FakeProber) -> None:
+async def test_a_node_that_swallows_everything_holds_up_no_word_on_others(
+    network: FakeProber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round has an end."""
+    monkeypatch.setattr(checking, "FIRST_ROUND_SECONDS", 0.05)
+    network.hung = {"192.0.2.12"}
+    async with telling_site(network) as (_, store, _teller):
+        await until(lambda: store.there.get("ns1") == words(a=True, b=True))
+
+
+async def test_what_a_server_of_the_same_id_told_before_stands_until_more_is_known(
+    network: FakeProber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A restart tells nobody for a moment that nothing is known."""
+    monkeypatch.setattr(checking, "FIRST_ROUND_SECONDS", 1000.0)
     network.hung = {each.addresses[0] for each in CHECKED}
     before = words(a=False)
     async with telling_site(network, there=before) as (site, store, _):
