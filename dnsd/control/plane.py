@@ -132,7 +132,7 @@ class ControlPlane:
         self._drains = DrainService(self._writer, publisher, settings=present, known_holder=self._has_drained)
         self.checks = Checks(publisher, settings=present)
         publisher.on_nodes = self.checks.follow
-        self._teller = ChecksTeller(store, self.checks, publisher, settings=present, clock=clock)
+        self._teller = ChecksTeller(store, self.checks, publisher, settings=present, health=health, clock=clock)
         self._inventory = Inventory(self._writer, publisher, store, settings=present, health=health, clock=clock)
         self._consumers = Consumers(settings.server_id, store, publisher, health=health, clock=clock, steady=steady)
         self._router_words = RouterWords(

@@ -40,12 +40,15 @@ class _Server:
     Args:
         heard_at: the time of listening at which its last sign of life came.
         counts: it does, as of the last look.
+        is_fresh: it has told something since it counted last. Without that, a sign of life may be a new process's, and
+            its word one from long ago.
     """
 
     results: Results
     seen_at: float | None
     heard_at: float
     counts: bool = False
+    is_fresh: bool = True
 
 
 class Quorum:
@@ -74,12 +77,14 @@ class Quorum:
                 age = LIVE_SECONDS if each.seen_at is None else newest - each.seen_at
                 self._servers[name] = _Server(each.results, each.seen_at, self._listened - age)
                 continue
-            if each.seen_at is not None and each.seen_at != server.seen_at:
-                server.seen_at, server.heard_at = each.seen_at, self._listened
             if each.results is not server.results:
                 if server.counts:
                     touched |= _differing(server.results, each.results)
-                server.results = each.results
+                server.results, server.is_fresh = each.results, True
+            if each.seen_at is not None and each.seen_at != server.seen_at:
+                server.seen_at = each.seen_at
+                if server.counts or server.is_fresh:
+                    server.heard_at = self._listened
         touched |= self._count(told)
         found = {node: self._verdict(node) for node in touched}
         changed = {node: verdict for node, verdict in found.items() if verdict != self._verdicts.get(node, {})}
@@ -95,7 +100,7 @@ class Quorum:
         for name, server in list(self._servers.items()):
             counts = self._listened - server.heard_at < LIVE_SECONDS
             if counts != server.counts:
-                server.counts = counts
+                server.counts = server.is_fresh = counts
                 touched |= server.results.keys()
             if not counts and name not in told:
                 del self._servers[name]

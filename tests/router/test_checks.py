@@ -169,11 +169,30 @@ async def test_a_dead_servers_word_counts_no_more_after_ten_seconds() -> None:
     await servers.looked_at(reader)
     assert health(view) is Health.UP
     servers.silent = {"ns2", "ns3"}
+    servers.words["ns1"] = dict(DOWN)
     await servers.looked_at(reader)
     assert health(view) is Health.DOWN
     servers.silent = set(servers.words)
     for _ in range(int(LIVE_SECONDS / LOOK_SECONDS)):
         await servers.looked_at(reader)
+    assert health(view) is Health.UP
+
+
+async def test_a_server_that_was_dead_counts_again_when_it_has_told_anew() -> None:
+    """A new process of its id gives a sign of life before it knows anything; the old word may be from long ago."""
+    view = checked_view()
+    servers = Servers(ns1=UP, ns2=DOWN)
+    reader = servers.reader(view)
+    servers.silent = {"ns1"}
+    for _ in range(int(LIVE_SECONDS / LOOK_SECONDS) + 1):
+        await servers.looked_at(reader)
+    assert health(view) is Health.DOWN
+    servers.silent = set()
+    for _ in range(3):
+        await servers.looked_at(reader)
+        assert health(view) is Health.DOWN
+    servers.words["ns1"] = dict(UP)
+    await servers.looked_at(reader)
     assert health(view) is Health.UP
 
 

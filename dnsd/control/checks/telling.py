@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from dnsd.config.settings import Settings
 from dnsd.control.checks.checking import Checks
 from dnsd.control.publisher import Publisher
+from dnsd.control.storehealth import StoreHealth
 from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.check import Results
 from dnsd.model.report import Health
@@ -26,6 +27,13 @@ GATHER_SECONDS = 1.0
 
 # So many times that, the store is asked whether it still has what it was told; it may have lost it. Unit: gatherings.
 LOOK_EACH = 2
+
+# A server that could not tell anything for longer may have been taken as dead, and tells all it knows anew: only then
+# it counts again, since its last word might be from long ago. Less than the silence that is death. Unit: seconds.
+SILENT_SECONDS = 5.0
+
+# The same in any case: whatever a router has missed, it is for no longer. Unit: seconds.
+REFRESH_SECONDS = 60.0
 
 _KNOWN = (Health.UP, Health.DOWN)
 
@@ -45,17 +53,20 @@ class ChecksTeller:
         publisher: Publisher,
         *,
         settings: Callable[[], Settings],
+        health: StoreHealth,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._checks = checks
         self._publisher = publisher
         self._settings = settings
+        self._health = health
         self._clock = clock
         self._noted: set[str] = set()  # nodes that were told to the publisher since the last time
         self._results: Results = {}  # replaced and never changed
         self._has_begun = False
-        self._is_told = False
+        self._is_doubtful = True  # routers may take the server as dead
+        self._told_at = self._new_at = float("-inf")  # on the loop's clock
         self._why = ""
         checks.on_told = self._note
 
@@ -64,18 +75,26 @@ class ChecksTeller:
 
     async def run(self) -> None:
         """Tell until cancelled."""
+        loop = asyncio.get_running_loop()
         gatherings = 0
         while True:
             await asyncio.sleep(GATHER_SECONDS)
             gatherings += 1
-            # What a server of this id told before stands until this one knows better.
+            # Until the first round is over, what a server of this id has left is taken out, and nothing is told.
             self._has_begun = self._has_begun or self._checks.is_settled
-            if self._has_begun and (self._has_changed() or not self._is_told or gatherings % LOOK_EACH == 0):
+            has_changed = self._has_begun and self._has_changed()
+            if not self._health.up or loop.time() - self._told_at > SILENT_SECONDS:
+                self._is_doubtful = True
+            if has_changed or self._is_doubtful or gatherings % LOOK_EACH == 0:
                 await self.tell()
 
     async def tell(self) -> None:
         """Have the store hold what is known, where it does not."""
-        self._is_told = False
+        now = asyncio.get_running_loop().time()
+        if self._is_doubtful or now - self._new_at > REFRESH_SECONDS:
+            self._results = dict(self._results)  # another object is written again
+            self._new_at = now
+        self._is_doubtful = True
         try:
             await self._store.tell_checked(
                 self._results, server=self._settings().server_id, at=to_milliseconds(self._clock())
@@ -85,11 +104,11 @@ class ChecksTeller:
                 self._why = str(error)
                 log.error("routers are not told what checks find: %s", error)
             return
-        self._is_told, self._why = True, ""
+        self._is_doubtful, self._why, self._told_at = False, "", now
 
     async def leave(self) -> None:
         """Tell nothing any more, where something was told."""
-        if self._has_begun and self._results:
+        if self._results:
             self._results = {}
             await self.tell()
 

@@ -35,7 +35,7 @@ class TellingStore(BreakableStore):
     Attributes:
         there: what stands, by server; it may be lost.
         told: what was written, each time.
-        asked: how often it was told anything.
+        asked, last: how often it was told anything, and the last of it.
         error: what that raises.
     """
 
@@ -44,10 +44,12 @@ class TellingStore(BreakableStore):
         self.there: dict[str, Results] = {}
         self.told: list[Results] = []
         self.asked = 0
+        self.last: Results = {}
         self.error: StoreUnavailable | None = None
 
     async def tell_checked(self, results: Results, *, server: str, at: float) -> None:
         self.asked += 1
+        self.last = results
         if self.error is not None:
             raise self.error
         self._may_write()
@@ -91,7 +93,8 @@ async def telling_site(
     async with checked_site(network=network, store=store, **options) as site:
         plane = site.plane
         settings = plane._present_settings
-        teller = ChecksTeller(store, plane.checks, plane.publisher, settings=settings, clock=plane.clock)
+        health = plane.store_health
+        teller = ChecksTeller(store, plane.checks, plane.publisher, settings=settings, health=health, clock=plane.clock)
         async with under_way(teller.run()):
             yield site, store, teller
 
@@ -131,19 +134,44 @@ async def test_a_node_that_swallows_everything_holds_up_no_word_on_others(
         await until(lambda: store.there.get("ns1") == words(a=True, b=True))
 
 
-async def test_what_a_server_of_the_same_id_told_before_stands_until_more_is_known(
+async def test_what_a_server_of_the_same_id_has_left_is_taken_out_at_the_start(
     network: FakeProber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart tells nobody for a moment that nothing is known."""
+    """It may be from long ago; nothing else is told before the first round is over."""
     monkeypatch.setattr(checking, "FIRST_ROUND_SECONDS", 1000.0)
-    network.hung = {each.addresses[0] for each in CHECKED}
-    before = words(a=False)
-    async with telling_site(network, there=before) as (site, store, _):
-        await until(lambda: network.under_way.total() == 3)
-        assert not site.plane.checks.is_settled
-        assert (store.asked, store.there["ns1"]) == (0, before)
+    network.hung = {"192.0.2.12"}
+    async with telling_site(network, there=words(a=False)) as (_, store, _teller):
+        await network.more_of("192.0.2.11")
+        await store.asked_again()
+        assert store.told == [{}]
         network.answer_again()
         await until(lambda: store.there["ns1"] == ALL_UP)
+        assert store.told == [{}, ALL_UP]
+
+
+async def test_a_server_that_may_be_taken_as_dead_tells_all_anew(
+    network: FakeProber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it could not write, after it was held up, and once in a while; and not without a reason."""
+    async with telling_site(network) as (site, store, _):
+        await until(lambda: store.there.get("ns1") == ALL_UP)
+
+        async def is_told_anew() -> bool:
+            await store.asked_again()
+            before = store.last
+            await store.asked_again()
+            return store.last is not before
+
+        assert not await is_told_anew()
+        site.plane.store_health.failed_to_write(StoreUnavailable("the disk is full"))
+        assert await is_told_anew()
+        site.plane.store_health.was_written()
+        assert not await is_told_anew()
+        for name in ("SILENT_SECONDS", "REFRESH_SECONDS"):
+            with monkeypatch.context() as patch:
+                patch.setattr(telling, name, -1.0)
+                assert await is_told_anew()
+            assert not await is_told_anew()
         assert store.told == [ALL_UP]
 
 
