@@ -158,7 +158,9 @@ class CheckedBy:
     Args:
         results: of one server the same object for as long as it tells nothing else.
         seen_at: its last sign of life, on its own clock; None: there is none.
+        told_at: when it told that, on its own clock; what still holds is told anew every minute.
     """
 
     results: Results
     seen_at: float | None
+    told_at: float

@@ -1,8 +1,8 @@
 """What servers find by their checks, as a router takes it from a store: who counts, and what the most of them say.
 
 A server counts while it is heard: each sign of life that comes with its word gives it so many seconds. They are counted
-between looks at the store that worked, by the router's own steady clock: an outage silences nobody, and how anybody's
-clock is set does not matter.
+between looks at the store that worked, and only while it takes words, by the router's own steady clock: an outage
+silences nobody, and how anybody's clock is set does not matter.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from dnsd.errors import StoreRefused, StoreUnavailable
@@ -26,6 +26,10 @@ LOOK_SECONDS = 2.0
 
 # A server that was silent for longer does not count, as with `--wait applied`. Unit: seconds.
 LIVE_SECONDS = 10.0
+
+# A word that was told so long before its server's last sign of life is none of that server's as it is now: it tells all
+# anew every minute. An older dnsd in its place tells nothing, and takes nothing out. Unit: seconds.
+OLD_SECONDS = 180.0
 
 # A router whose looks are further apart was held up, and could hear nobody meanwhile. Unit: seconds.
 MOST_SECONDS = 2 * LOOK_SECONDS
@@ -69,23 +73,25 @@ class Quorum:
         """
         self._listened += seconds
         touched: set[str] = set()
+        new: set[str] = set()  # servers that have told something since the last time
         newest = max((each.seen_at for each in told.values() if each.seen_at is not None), default=0.0)
         for name, each in told.items():
             server = self._servers.get(name)
             if server is None:
                 # At first sight its instant is all there is; it is compared with servers', since our clock may differ.
-                age = LIVE_SECONDS if each.seen_at is None else newest - each.seen_at
+                age = LIVE_SECONDS if each.seen_at is None or _is_old(each) else newest - each.seen_at
                 self._servers[name] = _Server(each.results, each.seen_at, self._listened - age)
                 continue
             if each.results is not server.results:
                 if server.counts:
                     touched |= _differing(server.results, each.results)
                 server.results, server.is_fresh = each.results, True
+                new.add(name)
             if each.seen_at is not None and each.seen_at != server.seen_at:
                 server.seen_at = each.seen_at
-                if server.counts or server.is_fresh:
+                if (server.counts or server.is_fresh) and not _is_old(each):
                     server.heard_at = self._listened
-        touched |= self._count(told)
+        touched |= self._count(told, new)
         found = {node: self._verdict(node) for node in touched}
         changed = {node: verdict for node, verdict in found.items() if verdict != self._verdicts.get(node, {})}
         for node, verdict in changed.items():
@@ -94,13 +100,13 @@ class Quorum:
                 self._verdicts[node] = verdict
         return changed
 
-    def _count(self, told: Mapping[str, CheckedBy]) -> set[str]:
+    def _count(self, told: Mapping[str, CheckedBy], new: Collection[str]) -> set[str]:
         """Bring up to date who counts, and return the nodes that this may concern."""
         touched: set[str] = set()
         for name, server in list(self._servers.items()):
             counts = self._listened - server.heard_at < LIVE_SECONDS
             if counts != server.counts:
-                server.counts = server.is_fresh = counts
+                server.counts, server.is_fresh = counts, counts or name in new
                 touched |= server.results.keys()
             if not counts and name not in told:
                 del self._servers[name]
@@ -121,6 +127,7 @@ class ChecksReader:
 
     Args:
         clock: gives the present instant.
+        hears: says whether the store takes words: where not, no server can say that it lives.
         steady: gives seconds on a clock that nobody sets.
     """
 
@@ -130,14 +137,16 @@ class ChecksReader:
         view: FleetView,
         *,
         clock: Callable[[], float],
+        hears: Callable[[], bool],
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._view = view
         self._clock = clock
+        self._hears = hears
         self._steady = steady
         self._quorum = Quorum()
-        self._looked_at: float | None = None  # on the steady clock; None: the last look did not work
+        self._looked_at: float | None = None  # on the steady clock; None: the last look heard nobody
         self._why = ""
 
     async def run(self) -> None:
@@ -156,12 +165,17 @@ class ChecksReader:
                 self._why = str(error)
                 log.error("what servers find by checks cannot be read, and what was read last stands: %s", error)
             return
-        now = self._steady()
-        seconds = 0.0 if self._looked_at is None else min(now - self._looked_at, MOST_SECONDS)
-        self._looked_at, self._why = now, ""
+        now, hears = self._steady(), self._hears()
+        seconds = min(now - self._looked_at, MOST_SECONDS) if hears and self._looked_at is not None else 0.0
+        self._looked_at, self._why = now if hears else None, ""
         verdicts = self._quorum.take(told, seconds=seconds)
         if verdicts:
             self._view.take_checked(verdicts, now=self._clock())
+
+
+def _is_old(told: CheckedBy) -> bool:
+    """Say whether a word is too old for its server, which has given a sign of life since, to stand by it still."""
+    return told.seen_at is not None and told.seen_at - told.told_at > OLD_SECONDS
 
 
 def _differing(before: Results, after: Results) -> set[str]:

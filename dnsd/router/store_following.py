@@ -83,7 +83,8 @@ class StoreFollower:
         self._state_file = state_file
         self._both_seconds = both_seconds
         self._clock = clock
-        self._checks = ChecksReader(store, view, clock=clock)
+        self._checks = ChecksReader(store, view, clock=clock, hears=lambda: self._is_heard)
+        self._is_heard = False  # the store took our last word
         self._progressed = asyncio.Event()
         self._announced = asyncio.Event()
         self._state_moved = asyncio.Event()
@@ -154,10 +155,10 @@ class StoreFollower:
             self._progressed.clear()
             try:
                 await self._say()
-                seconds = HEARTBEAT_SECONDS
+                seconds, self._is_heard = HEARTBEAT_SECONDS, True
             except StoreUnavailable as error:
                 log.debug("no heartbeat: %s", error)
-                seconds = RETRY_SECONDS
+                seconds, self._is_heard = RETRY_SECONDS, False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._progressed.wait()

@@ -151,8 +151,9 @@ def test_what_the_page_shows_of_checks_is_what_is_written() -> None:
     mark, results = layout.read_whole(whole)
     assert layout.write_whole(mark, results) == whole
     read = layout.read_lately(lately)
-    assert read == Lately(mark, {"edge-9": {"edge": False}, "edge-7": {}})
-    assert layout.write_lately(read, at=parse_instant(json.loads(lately)["at"])) == lately
+    at = parse_instant(json.loads(lately)["at"])
+    assert read == Lately(mark, {"edge-9": {"edge": False}, "edge-7": {}}, at)
+    assert layout.write_lately(read) == lately
 
 
 def test_the_page_lists_every_action_of_the_history() -> None:

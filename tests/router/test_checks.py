@@ -12,8 +12,9 @@ from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.check import CheckedBy, Results
 from dnsd.model.node import Monitor
 from dnsd.model.report import Health
-from dnsd.router import AllDown, FleetView, RolePolicy, Router, checks
-from dnsd.router.checks import LIVE_SECONDS, LOOK_SECONDS, MOST_SECONDS, ChecksReader, Quorum
+from dnsd.model.state import Consumer
+from dnsd.router import AllDown, FleetView, RolePolicy, Router, checks, store_following
+from dnsd.router.checks import LIVE_SECONDS, LOOK_SECONDS, MOST_SECONDS, OLD_SECONDS, ChecksReader, Quorum
 from dnsd.stores.memory import MemoryStore
 from tests.router.fleets import NOW, ROLE, Clock, a_node, a_report, a_view, member_of
 from tests.router.test_following import following
@@ -30,6 +31,8 @@ class Servers(MemoryStore):
 
     Attributes:
         words: what each tells; one that is silent keeps its instant.
+        told_at: when, where that is not the instant of its last sign of life.
+        hears: the store takes words.
         error: what a look raises.
     """
 
@@ -37,14 +40,20 @@ class Servers(MemoryStore):
         super().__init__()
         self.words: dict[str, Results] = words
         self.seen_at = dict.fromkeys(words, NOW)
+        self.told_at: dict[str, float] = {}
         self.silent: set[str] = set()
+        self.hears = True
         self.error: StoreUnavailable | None = None
         self.now = 0.0
 
     async def checked(self) -> Mapping[str, CheckedBy]:
         if self.error is not None:
             raise self.error
-        return {name: CheckedBy(words, self.seen_at.get(name)) for name, words in self.words.items()}
+        return {
+            name: CheckedBy(words, seen_at, self.told_at.get(name, seen_at or NOW))
+            for name, words in self.words.items()
+            for seen_at in (self.seen_at.get(name),)
+        }
 
     async def looked_at(self, reader: ChecksReader, *, seconds: float = LOOK_SECONDS) -> None:
         """Let time pass, have whoever lives say so, and look."""
@@ -54,7 +63,7 @@ class Servers(MemoryStore):
 
     def reader(self, view: FleetView) -> ChecksReader:
         """Return what puts their words into a view."""
-        return ChecksReader(self, view, clock=lambda: NOW, steady=lambda: self.now)
+        return ChecksReader(self, view, clock=lambda: NOW, hears=lambda: self.hears, steady=lambda: self.now)
 
 
 def checked_view(**more: Any) -> FleetView:
@@ -196,6 +205,76 @@ async def test_a_server_that_was_dead_counts_again_when_it_has_told_anew() -> No
     assert health(view) is Health.UP
 
 
+async def test_a_word_may_come_before_the_sign_of_life_that_it_needs() -> None:
+    """Also where the look that finds the one finds its server silent for too long."""
+    view = checked_view()
+    servers = Servers(ns1=DOWN)
+    reader = servers.reader(view)
+    await servers.looked_at(reader)
+    servers.silent = {"ns1"}
+    for _ in range(int(LIVE_SECONDS / LOOK_SECONDS) - 1):
+        await servers.looked_at(reader)
+    servers.words["ns1"] = dict(DOWN)
+    await servers.looked_at(reader)
+    assert health(view) is Health.UP
+    servers.silent = set()
+    await servers.looked_at(reader)
+    assert health(view) is Health.DOWN
+
+
+async def test_a_word_that_its_server_does_not_renew_counts_no_more() -> None:
+    """One that lives, as an older dnsd in the place of one that was killed; at first sight, and of those known."""
+    view, late = checked_view(), checked_view()
+    servers = Servers(ns1=DOWN)
+    reader = servers.reader(view)
+    await servers.looked_at(reader)
+    servers.told_at["ns1"] = NOW
+    looks = int((OLD_SECONDS + LIVE_SECONDS) / LOOK_SECONDS)
+    for _ in range(int(OLD_SECONDS / LOOK_SECONDS) - 1):
+        await servers.looked_at(reader)
+    assert health(view) is Health.DOWN
+    for _ in range(looks):
+        await servers.looked_at(reader)
+    assert health(view) is Health.UP
+    reader_of_late = servers.reader(late)
+    for _ in range(3):
+        await servers.looked_at(reader_of_late)
+        assert health(late) is Health.UP
+    servers.words["ns1"], servers.told_at = dict(DOWN), {}
+    for each in (reader, reader_of_late):
+        await servers.looked_at(each)
+    assert (health(view), health(late)) == (Health.DOWN, Health.DOWN)
+
+
+async def test_a_clock_that_was_set_back_makes_no_word_old() -> None:
+    """Until the server has told it anew, which it does at once, the word is from what it takes for later."""
+    view = checked_view()
+    servers = Servers(ns1=DOWN)
+    servers.told_at["ns1"] = NOW + 86_400
+    reader = servers.reader(view)
+    for _ in range(10):
+        await servers.looked_at(reader)
+    assert health(view) is Health.DOWN
+
+
+async def test_a_store_that_takes_no_words_has_found_nobody_silent() -> None:
+    """It is full, or a replica: it can be read, and no server can say that it lives."""
+    view = checked_view()
+    servers = Servers(ns1=DOWN)
+    reader = servers.reader(view)
+    await servers.looked_at(reader)
+    servers.silent, servers.hears = {"ns1"}, False
+    for _ in range(20):
+        await servers.looked_at(reader)
+    assert health(view) is Health.DOWN
+    servers.hears = True
+    for _ in range(int(LIVE_SECONDS / LOOK_SECONDS)):
+        await servers.looked_at(reader)
+        assert health(view) is Health.DOWN
+    await servers.looked_at(reader)
+    assert health(view) is Health.UP
+
+
 async def test_a_word_that_is_gone_counts_as_long_as_that_of_a_silent_server() -> None:
     """A store that has lost it undoes nothing, since servers tell it again; whoever has ended is forgotten."""
     view = checked_view()
@@ -277,11 +356,11 @@ async def test_only_nodes_of_which_the_most_say_something_else_are_looked_at() -
     """A server that joins in what others say, or dies, has a view of thousands of nodes not worked out anew."""
     quorum = Quorum()
     results = {f"n{number}": {ROLE: number != 3} for number in range(100)}
-    told = {"ns1": CheckedBy(results, NOW)}
+    told = {"ns1": CheckedBy(results, NOW, NOW)}
     assert len(quorum.take(told, seconds=0)) == 100
-    assert quorum.take({**told, "ns2": CheckedBy(dict(results), NOW)}, seconds=2) == {}
+    assert quorum.take({**told, "ns2": CheckedBy(dict(results), NOW, NOW)}, seconds=2) == {}
     flapping = {**results, "n5": {ROLE: False}}
-    told = {"ns1": CheckedBy(flapping, NOW + 1), "ns2": CheckedBy(flapping, NOW + 1)}
+    told = {name: CheckedBy(flapping, NOW + 1, NOW) for name in ("ns1", "ns2")}
     assert quorum.take(told, seconds=2) == {"n5": {ROLE: Health.DOWN}}
 
 
@@ -312,3 +391,43 @@ async def test_no_node_is_named_at_first_that_is_known_to_be_down(monkeypatch: p
         servers.error = StoreRefused("a key has another type")
         await written.write(a_node("n2"))
         await until(lambda: view.size == 3)
+
+
+async def test_a_follower_takes_nobody_as_silent_while_its_own_word_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where Redis takes no writes, the servers cannot say that they live either."""
+    monkeypatch.setattr(store_following, "HEARTBEAT_SECONDS", 0.002)
+    monkeypatch.setattr(store_following, "RETRY_SECONDS", 0.002)
+    monkeypatch.setattr(checks, "LOOK_SECONDS", 3600.0)  # the test looks
+    written = await a_store(a_node("n0", monitor=Monitor.CHECK))
+    servers = Servers(ns1=DOWN)
+    servers.silent = {"ns1"}
+    written.store.checked = servers.checked  # type: ignore[method-assign]
+    async with following(written) as (view, follower):
+        reader = follower._checks
+        reader._steady = lambda: servers.now
+        reader._looked_at = None
+        assert health(view) is Health.DOWN
+        heartbeat, failed, taken = written.store.heartbeat, 0, 0
+
+        async def refuse(consumer: Consumer) -> bool:
+            nonlocal failed
+            failed += 1
+            raise StoreUnavailable("the disk is full")
+
+        async def take(consumer: Consumer) -> bool:
+            nonlocal taken
+            taken += 1
+            return await heartbeat(consumer)
+
+        written.store.heartbeat = refuse  # type: ignore[method-assign]
+        await until(lambda: failed > 1)
+        for _ in range(20):
+            await servers.looked_at(reader)
+        assert health(view) is Health.DOWN
+        written.store.heartbeat = take  # type: ignore[method-assign]
+        await until(lambda: taken > 1)
+        for _ in range(20):
+            await servers.looked_at(reader)
+        assert health(view) is Health.UP

@@ -14,10 +14,14 @@ from dnsd.model.check import Results
 from dnsd.model.state import Consumer
 from dnsd.stores.redis import layout
 from dnsd.stores.redis.checkwords import CheckWords
+from dnsd.stores.redis.connecting import ANSWER_SECONDS, Lane
 from dnsd.stores.redis.layout import Lately
+from dnsd.stores.redis.link import Link
 from tests.stores.redis_stores import opened
 from tests.stores.samples import NOW
 from tests.support.redis import RedisServer, shared_redis
+
+AT = "2027-01-15T08:00:00.250Z"  # NOW as it is written
 
 SMALL: Results = {"edge-1": {"edge": True, "origin": False}, "edge-2": {"edge": False}}
 
@@ -51,8 +55,8 @@ def written(redis: RedisServer, prefix: str, key: str, server: str = "ns1") -> s
 
 def test_words_are_read_as_they_were_written() -> None:
     """Both values; a node without a role stands for one that nothing is known of any more."""
-    for lately in (Lately(None, SMALL), Lately("aa", {**SMALL, "edge-3": {}})):
-        assert layout.read_lately(layout.write_lately(lately, at=NOW)) == lately
+    for lately in (Lately(None, SMALL, NOW), Lately("aa", {**SMALL, "edge-3": {}}, NOW)):
+        assert layout.read_lately(layout.write_lately(lately)) == lately
     assert layout.read_whole(layout.write_whole("aa", SMALL)) == ("aa", SMALL)
 
 
@@ -65,7 +69,10 @@ def test_what_is_none_of_these_is_refused(text: str) -> None:
         layout.read_lately(text)
     with pytest.raises(ValueError, match="in '"):
         layout.read_whole(text)
-    assert layout.read_lately('{"nodes":{"a":{"edge":"degraded","origin":"up"}}}').nodes == {"a": {"origin": True}}
+    with pytest.raises(ValueError, match="in '"):
+        layout.read_lately('{"nodes":{}}')  # nobody knows of when it is
+    text = f'{{"at":"{AT}","nodes":{{"a":{{"edge":"degraded","origin":"up"}}}}}}'
+    assert layout.read_lately(text).nodes == {"a": {"origin": True}}
 
 
 async def test_what_is_told_is_read_with_the_last_sign_of_life(redis: RedisServer, prefix: str) -> None:
@@ -77,12 +84,12 @@ async def test_what_is_told_is_read_with_the_last_sign_of_life(redis: RedisServe
         await one.tell_checked(SMALL, server="ns1", at=NOW)
         await one.tell_checked(SMALL, server="ns1", at=NOW + 60)
         assert json.loads(written(redis, prefix, "checked")) == {
-            "at": "2027-01-15T08:00:00.250Z",
+            "at": AT,
             "whole": None,
             "nodes": {"edge-1": {"edge": "up", "origin": "down"}, "edge-2": {"edge": "down"}},
         }
         found = await reader.checked()
-        assert (found["ns1"].results, found["ns1"].seen_at) == (SMALL, None)
+        assert (found["ns1"].results, found["ns1"].seen_at, found["ns1"].told_at) == (SMALL, None, NOW)
         await one.heartbeat(a_server("ns1"))
         again = await reader.checked()
         assert again["ns1"].results is found["ns1"].results
@@ -133,6 +140,12 @@ async def test_what_the_store_has_lost_is_put_right_by_telling_again(redis: Redi
             redis.cli("del", f"{{{prefix}}}:checked-whole")
             await one.tell_checked(results, server="ns1", at=NOW)
             assert (await reader.checked())["ns1"].results == results
+        whole = f"{{{prefix}}}:checked-whole"
+        for spoil in (("hdel", whole, "ns1"), ("hset", whole, "ns1", "x")):
+            redis.cli(*spoil)
+            await one.tell_checked(dict(results), server="ns1", at=NOW + 60)  # as is done once a minute
+            async with opened(redis.url, prefix=prefix) as other:
+                assert (await other.checked())["ns1"].results == results
     async with opened(redis.url, prefix=prefix) as new:
         await new.tell_checked({}, server="ns1", at=NOW)
         assert await new.checked() == {}
@@ -202,3 +215,20 @@ async def test_a_write_that_was_not_acknowledged_is_made_again(
                     await store.tell_checked(results, server="ns1", at=NOW)
             await store.tell_checked(results, server="ns1", at=NOW)
             assert (await reader.checked())["ns1"].results == results
+
+
+async def test_only_a_whole_may_take_long(redis: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that hangs is found out as soon as by any other command, and drains are not held up for longer."""
+    run, asked = Link.run, []
+
+    async def note(link: Link, job: Any, *, seconds: float = ANSWER_SECONDS, lane: Lane = Lane.COMMANDS) -> Any:
+        asked.append((lane, seconds))
+        return await run(link, job, seconds=seconds, lane=lane)
+
+    monkeypatch.setattr(Link, "run", note)
+    async with opened(redis.url, prefix=prefix) as store:
+        for results in (SMALL, many(), many(down=(7,)), {}):
+            await store.tell_checked(results, server="ns1", at=NOW)
+            await store.checked()
+    assert {seconds for lane, seconds in asked if lane is Lane.COMMANDS} == {ANSWER_SECONDS}
+    assert Lane.LOADING in {lane for lane, _ in asked}

@@ -32,7 +32,8 @@ LOOK_EACH = 2
 # it counts again, since its last word might be from long ago. Less than the silence that is death. Unit: seconds.
 SILENT_SECONDS = 5.0
 
-# The same in any case: whatever a router has missed, it is for no longer. Unit: seconds.
+# The same in any case: whatever a router has missed, it is for no longer. By the wall clock, also when that was set: a
+# word that is by far older than its server's last sign of life does not count. Unit: seconds.
 REFRESH_SECONDS = 60.0
 
 _KNOWN = (Health.UP, Health.DOWN)
@@ -65,8 +66,9 @@ class ChecksTeller:
         self._noted: set[str] = set()  # nodes that were told to the publisher since the last time
         self._results: Results = {}  # replaced and never changed
         self._has_begun = False
-        self._is_doubtful = True  # routers may take the server as dead
-        self._told_at = self._new_at = float("-inf")  # on the loop's clock
+        self._is_doubtful = True  # routers may take the server as dead, or its word as old
+        self._told_at = float("-inf")  # on the loop's clock
+        self._new_at = float("-inf")  # an instant
         self._why = ""
         checks.on_told = self._note
 
@@ -83,22 +85,21 @@ class ChecksTeller:
             # Until the first round is over, what a server of this id has left is taken out, and nothing is told.
             self._has_begun = self._has_begun or self._checks.is_settled
             has_changed = self._has_begun and self._has_changed()
-            if not self._health.up or loop.time() - self._told_at > SILENT_SECONDS:
+            is_old = not 0.0 <= self._clock() - self._new_at <= REFRESH_SECONDS
+            if is_old or not self._health.up or loop.time() - self._told_at > SILENT_SECONDS:
                 self._is_doubtful = True
             if has_changed or self._is_doubtful or gatherings % LOOK_EACH == 0:
                 await self.tell()
 
     async def tell(self) -> None:
         """Have the store hold what is known, where it does not."""
-        now = asyncio.get_running_loop().time()
-        if self._is_doubtful or now - self._new_at > REFRESH_SECONDS:
+        now, at = asyncio.get_running_loop().time(), self._clock()
+        if self._is_doubtful:
             self._results = dict(self._results)  # another object is written again
-            self._new_at = now
+            self._new_at = at
         self._is_doubtful = True
         try:
-            await self._store.tell_checked(
-                self._results, server=self._settings().server_id, at=to_milliseconds(self._clock())
-            )
+            await self._store.tell_checked(self._results, server=self._settings().server_id, at=to_milliseconds(at))
         except StoreUnavailable as error:  # an outage is found out, and told, by those whose words matter more
             if isinstance(error, StoreRefused) and str(error) != self._why:
                 self._why = str(error)

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from dnsd.model.check import CheckedBy, Results
 from dnsd.stores.redis import layout, scripts
 from dnsd.stores.redis.aside import aside
-from dnsd.stores.redis.connecting import Lane
+from dnsd.stores.redis.connecting import ANSWER_SECONDS, Lane
 from dnsd.stores.redis.layout import Lately
 from dnsd.stores.redis.link import Link
 
@@ -105,10 +105,21 @@ class CheckWords:
             stands = there == last.text
             if stands and results is last.results:
                 return
+            if stands and last.mark is not None and results == last.results:  # it is told for good measure
+                stands = await self._has_whole(server, last.mark)
             becomes, whole = await aside(lambda: _next(last if stands else None, results, at=at), size=len(results))
             if becomes.text != there or whole is not None:
                 await self._write(server, becomes, whole)
             self._told[server] = becomes
+
+    async def _has_whole(self, server: str, mark: str) -> bool:
+        """Say whether the whole that what stands is about stands as well."""
+        key = self._keys.checked_whole
+        text = await self._link.run(lambda client: client.hget(key, server), seconds=WHOLE_SECONDS, lane=Lane.LOADING)
+        try:
+            return text is not None and (await aside(lambda: layout.read_whole(str(text)), size=len(text)))[0] == mark
+        except ValueError:
+            return False
 
     async def _write(self, server: str, becomes: _Told, whole: str | None) -> None:
         keys = self._keys
@@ -121,8 +132,8 @@ class CheckWords:
             commands.append(("HDEL", keys.checked, server))
         else:
             commands.append(("HSET", keys.checked, server, becomes.text))
-        lane = Lane.COMMANDS if whole is None else Lane.LOADING
-        await self._link.run(lambda client: scripts.together(client, *commands), seconds=WHOLE_SECONDS, lane=lane)
+        lane, seconds = (Lane.COMMANDS, ANSWER_SECONDS) if whole is None else (Lane.LOADING, WHOLE_SECONDS)
+        await self._link.run(lambda client: scripts.together(client, *commands), seconds=seconds, lane=lane)
 
     # --- everybody's --------------------------------------------------------------------------------------------
 
@@ -142,7 +153,7 @@ class CheckWords:
                 await self._note_wholes(wholes)
             await self._put_together()
             return {
-                server: CheckedBy(each.results, _seen_at(server, signs.get(server)))
+                server: CheckedBy(each.results, _seen_at(server, signs.get(server)), each.lately.at)
                 for server, each in self._heard.items()
                 if each.results is not None
             }
@@ -221,7 +232,7 @@ def _next(last: _Told | None, results: Results, *, at: float) -> tuple[_Told, st
     if len(nodes) > max(FEW_NODES, len(whole) // MANY_PARTS):
         mark, whole, nodes = secrets.token_hex(8), results, {}
         text = layout.write_whole(mark, whole)
-    return _Told(results, layout.write_lately(Lately(mark, nodes), at=at), mark, whole), text
+    return _Told(results, layout.write_lately(Lately(mark, nodes, at)), mark, whole), text
 
 
 def _differing(before: Results, after: Results) -> Results:

@@ -315,15 +315,17 @@ class Lately:
     Args:
         mark: by which it knows what it told then; None: it has told it nothing, and here is all there is.
         nodes: in the place of what it told then; without a role: it knows nothing of the node any more.
+        at: when it told this.
     """
 
     mark: str | None
     nodes: Results
+    at: float
 
 
-def write_lately(lately: Lately, *, at: float) -> str:
+def write_lately(lately: Lately) -> str:
     """Return what is new of a server's checks as Redis keeps it."""
-    return dump({"at": format_instant(at), "whole": lately.mark, "nodes": _words_of(lately.nodes)})
+    return dump({"at": format_instant(lately.at), "whole": lately.mark, "nodes": _words_of(lately.nodes)})
 
 
 def read_lately(text: str) -> Lately:
@@ -335,7 +337,7 @@ def read_lately(text: str) -> Lately:
 
     def from_json(data: Mapping[str, Any]) -> Lately:
         mark = data.get("whole")
-        return Lately(None if mark is None else str(mark), _results_of(data["nodes"]))
+        return Lately(None if mark is None else str(mark), _results_of(data["nodes"]), _instant(data["at"]))
 
     return _read(from_json, text)
 

@@ -152,7 +152,7 @@ async def test_what_a_server_of_the_same_id_has_left_is_taken_out_at_the_start(
 async def test_a_server_that_may_be_taken_as_dead_tells_all_anew(
     network: FakeProber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After it could not write, after it was held up, and once in a while; and not without a reason."""
+    """After it could not write, was held up, or its clock was set, and once in a while; and not without a reason."""
     async with telling_site(network) as (site, store, _):
         await until(lambda: store.there.get("ns1") == ALL_UP)
 
@@ -171,6 +171,12 @@ async def test_a_server_that_may_be_taken_as_dead_tells_all_anew(
             with monkeypatch.context() as patch:
                 patch.setattr(telling, name, -1.0)
                 assert await is_told_anew()
+            assert not await is_told_anew()
+        for seconds in (3600.0, -3600.0):
+            before = store.last
+            site.clock.set_by(seconds)
+            await store.asked_again()
+            assert store.last is not before
             assert not await is_told_anew()
         assert store.told == [ALL_UP]
 
