@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from dnsd.errors import StoreRefused, StoreUnavailable
 from dnsd.model.check import CheckedBy, Results
 from dnsd.model.report import Health
-from dnsd.router.fleet_view import FleetView
+from dnsd.router.fleet_view import FleetView, differing
 from dnsd.stores.base import DrainStore
 
 log = logging.getLogger("dnsd.router")
@@ -84,7 +84,7 @@ class Quorum:
                 continue
             if each.results is not server.results:
                 if server.counts:
-                    touched |= _differing(server.results, each.results)
+                    touched |= differing(server.results, each.results)
                 server.results, server.is_fresh = each.results, True
                 new.add(name)
             if each.seen_at is not None and each.seen_at != server.seen_at:
@@ -176,9 +176,3 @@ class ChecksReader:
 def _is_old(told: CheckedBy) -> bool:
     """Say whether a word is too old for its server, which has given a sign of life since, to stand by it still."""
     return told.seen_at is not None and told.seen_at - told.told_at > OLD_SECONDS
-
-
-def _differing(before: Results, after: Results) -> set[str]:
-    """Return the nodes of which two results say something else."""
-    gone: Iterable[str] = before.keys() - after.keys()
-    return {node for node, roles in after.items() if before.get(node) != roles}.union(gone)

@@ -126,7 +126,7 @@ class FleetView:
             drains.setdefault(key.node, {})[key] = drain
         touched: set[str] = set()
         for before, after in ((self._registered, state.nodes), (self._drains, drains), (self._reports, state.reports)):
-            touched.update(_differing(before, after))
+            touched.update(differing(before, after))
         self._registered, self._drains, self._reports = dict(state.nodes), drains, dict(state.reports)
         self.revision, self.mark = state.revision, state.mark
         self.loaded = True
@@ -182,7 +182,7 @@ class FleetView:
     def take_told(self, told: Mapping[tuple[str, str], Told], *, now: float) -> None:
         """Take what a server says of every node and role; from now on that counts instead of reports."""
         before, self._told = self._told or {}, dict(told)
-        self._renew({node for node, _ in _differing(before, told)}, now=now)
+        self._renew({node for node, _ in differing(before, told)}, now=now)
 
     def placed(self, member: Member, role: str) -> None:
         """Count a session that was placed on a node that reports, until its next report counts it."""
@@ -297,6 +297,6 @@ class FleetView:
             heapq.heapify(self._queue)
 
 
-def _differing(before: Mapping[KeyT, object], after: Mapping[KeyT, object]) -> set[KeyT]:
+def differing(before: Mapping[KeyT, object], after: Mapping[KeyT, object]) -> set[KeyT]:
     """Return the keys under which two mappings have something else."""
     return {key for key in {*before, *after} if before.get(key) != after.get(key)}
